@@ -1,0 +1,61 @@
+/* The contract of a backend: what carries out operations. The front end (core/ops.c) has checked every call it hands over.
+ *
+ * There are two kinds: core/cpu (the truth) and host/lower (operations -> kernel launches on a device of host/device.h).
+ * Everything here is called from one thread at a time. A failure fills `err` with one sentence. */
+#ifndef SSA_BACKEND_H
+#define SSA_BACKEND_H
+
+#include "ssa/device.h"
+#include "ssa/ops.h"
+
+typedef struct ssa_backend ssa_backend;
+
+/* Memory of one dtype. Backends put this first in their own struct. */
+struct ssa_buffer {
+    ssa_dtype   dtype;    /* as the caller sees it */
+    int64_t     elements;
+    uint64_t    bytes;    /* as allocated */
+    ssa_buffer *next, *prev; /* the context's list */
+};
+
+typedef struct ssa_backend_vtable {
+    /* Contents of a new buffer are undefined. */
+    ssa_status (*alloc)(ssa_backend *be, ssa_dtype dtype, int64_t elements, ssa_buffer **out, ssa_error *err);
+    void (*free)(ssa_backend *be, ssa_buffer *buffer);
+
+    /* Host arrays hold the buffer's dtype. Ordered after all calls issued before; write may return before the data has
+     * landed as long as `host` is no longer needed; read returns when the data is there. */
+    ssa_status (*write)(ssa_backend *be, ssa_buffer *buffer, int64_t first, int64_t count, const void *host, ssa_error *err);
+    ssa_status (*read)(ssa_backend *be, ssa_buffer *buffer, int64_t first, int64_t count, void *host, ssa_error *err);
+
+    /* Runs a call, in order after those before, or appends it to the program being recorded. */
+    ssa_status (*run)(ssa_backend *be, const ssa_call *call, ssa_error *err);
+    ssa_status (*record_begin)(ssa_backend *be, ssa_error *err);
+    ssa_status (*record_end)(ssa_backend *be, ssa_program **out, ssa_error *err);
+    ssa_status (*replay)(ssa_backend *be, ssa_program *program, ssa_error *err);
+    void (*program_free)(ssa_backend *be, ssa_program *program);
+    ssa_status (*wait)(ssa_backend *be, ssa_error *err);
+
+    /* Optional (may be NULL). */
+    ssa_status (*profile)(ssa_backend *be, ssa_profile_row *rows, int capacity, int *count, ssa_error *err);
+    int (*validation_messages)(const ssa_backend *be);
+
+    void (*destroy)(ssa_backend *be);
+} ssa_backend_vtable;
+
+/* Backends put this first in their own struct. */
+struct ssa_backend {
+    const ssa_backend_vtable *vt;
+    char     name[32];         /* canonical device name */
+    char     description[256];
+    uint64_t memory_bytes, max_buffer_bytes;
+    bool     has_f64;
+};
+
+/* Wraps a backend into a context, which owns it from then on (also on failure). */
+ssa_status ssa_context_create(ssa_backend *backend, ssa_context **out, ssa_error *err);
+
+/* The CPU backend (core/cpu/backend.c). */
+ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err);
+
+#endif

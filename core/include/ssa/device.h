@@ -1,0 +1,34 @@
+/* Opening devices by name: cpu, vulkan (the first), vulkan:N, opencl, opencl:N, auto. */
+#ifndef SSA_DEVICE_H
+#define SSA_DEVICE_H
+
+#include "ssa/tensor.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef struct ssa_open_options {
+    bool validate;  /* Vulkan: enable the Khronos validation layer (core and synchronization); its messages are failures */
+    bool profile;   /* collect device times per operation, see ssa_profile_read */
+} ssa_open_options;
+
+/* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */
+ssa_status ssa_open(const char *device, const ssa_open_options *options, ssa_context **out, ssa_error *err);
+void       ssa_close(ssa_context *ctx); /* waits, frees every buffer and program that is left */
+
+const char *ssa_context_device(const ssa_context *ctx);      /* canonical name, "vulkan:0" */
+const char *ssa_context_description(const ssa_context *ctx); /* "llvmpipe (LLVM 15.0.6, 256 bits), Mesa 22.3.6" */
+ssa_error  *ssa_context_error(ssa_context *ctx);
+uint64_t    ssa_context_memory(const ssa_context *ctx);      /* bytes the device can hold for us; 0 unknown */
+uint64_t    ssa_context_max_buffer(const ssa_context *ctx);  /* bytes of the largest single buffer */
+uint64_t    ssa_context_allocated(const ssa_context *ctx);   /* bytes allocated now */
+/* Messages of the validation layer so far (0 without .validate). */
+int         ssa_context_validation_messages(const ssa_context *ctx);
+
+/* Lists the devices to a stream, one line each, or as a JSON array; a missing loader or driver is said with its reason. */
+ssa_status ssa_list_devices(FILE *out, bool json);
+
+/* Device time by operation since the last call, in nanoseconds, where the context was opened with .profile. */
+typedef struct ssa_profile_row { const char *op; uint64_t launches; double ns; } ssa_profile_row;
+ssa_status ssa_profile_read(ssa_context *ctx, ssa_profile_row *rows, int capacity, int *count);
+
+#endif

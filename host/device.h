@@ -1,0 +1,137 @@
+/* The contract of a compute device: memory, kernels, launches, copies, waiting, time. Vulkan and OpenCL each implement it;
+ * nothing here knows what attention is. Everything is called from one thread at a time. A failure fills `err` with one
+ * sentence; after SSA_ERR_DEVICE_LOST every later call returns it too. */
+#ifndef SSA_HOST_DEVICE_H
+#define SSA_HOST_DEVICE_H
+
+#include "ssa/device.h"
+#include "ssa/status.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct device       device;
+typedef struct dev_buffer   dev_buffer;   /* memory, aligned to at least 256 bytes */
+typedef struct dev_kernel   dev_kernel;   /* a compiled kernel variant; owned and cached by the device */
+typedef struct dev_recorded dev_recorded; /* launches compiled for replay */
+
+/* What lowering must respect. Asked from the device; SSA_LIMITS (see host/limits.c) can lower each of them for tests. */
+typedef struct dev_limits {
+    uint64_t max_range;       /* bytes a binding may span */
+    uint64_t max_buffer;      /* bytes of one allocation */
+    uint64_t heap;            /* bytes of device memory */
+    uint32_t max_groups[3];   /* workgroups per dimension */
+    uint32_t max_invocations; /* per workgroup; at least 128 by Vulkan's rules, our portable kernels use up to 256 */
+    uint32_t shared_bytes;    /* shared (local) memory per workgroup */
+    uint32_t push_bytes;      /* parameters */
+    uint32_t max_bindings;    /* storage buffers a kernel */
+    uint32_t subgroup_min, subgroup_max; /* 0: none */
+    bool     storage16;       /* buffers of 16-bit elements; otherwise bf16 and f16 tensors are widened to f32 */
+} dev_limits;
+
+typedef enum { DEV_OTHER, DEV_INTEGRATED, DEV_DISCRETE, DEV_VIRTUAL, DEV_CPU } dev_type;
+
+/* Who the device is. */
+typedef struct dev_info {
+    char     api[16];          /* "vulkan", "opencl" */
+    int      index;            /* N of vulkan:N */
+    char     name[256], driver[256], api_version[32];
+    uint32_t vendor_id, device_id;
+    uint8_t  uuid[16];
+    bool     has_uuid;
+    char     pci[16];          /* "0000:65:00.0" where known */
+    dev_type type;
+    char     features[512];    /* further capabilities as words for people: "fp16 int64 subgroup:basic,arith coopmat:16x16x16" */
+} dev_info;
+
+/* A kernel: source file (shaders/NAME.comp, opencl/NAME.cl; kernel function NAME in OpenCL) plus what specialises it.
+ * act, act2: storage of the `a` and `b` tensors, defined as ACT and ACT2: 0 f32, 1 bf16, 2 f16.
+ * constants[i]: specialisation constant i in Vulkan, -DNAME=VALUE in OpenCL; constant 0 is always WG, the workgroup's width. */
+enum { DEV_MAX_CONSTANTS = 8, DEV_MAX_BINDINGS = 8, DEV_OFFSET_WORDS = 8, DEV_MAX_PARAMS = 24 };
+typedef struct dev_constant { const char *name; uint32_t value; } dev_constant;
+typedef struct dev_kernel_desc {
+    const char  *name;
+    int          act, act2;
+    int          bindings;
+    int          params;        /* 32-bit words after the offsets */
+    int          constant_count;
+    dev_constant constants[DEV_MAX_CONSTANTS];
+    uint32_t     subgroup;      /* required subgroup size, 0 = any; full subgroups are then required too */
+} dev_kernel_desc;
+
+enum { DEV_READ = 1, DEV_WRITE = 2 };
+typedef struct dev_binding {
+    dev_buffer *buffer;
+    uint64_t    offset, bytes;  /* any multiple of the element size */
+    uint32_t    element_bytes;
+    uint32_t    access;         /* DEV_READ | DEV_WRITE */
+} dev_binding;
+
+/* A matrix product a device may carry out as a whole (CLBlast): C (+)= op(A) op(B), f32, row-major, `batch` matrices that
+ * lie M*K, K*N, M*N elements apart. Bindings 0, 1, 2 of the launch are A, B, C (3: workspace). */
+typedef struct dev_gemm {
+    bool     trans_a, trans_b, accumulate;
+    uint64_t M, N, K, batch;
+} dev_gemm;
+
+/* One launch. The kernel sees as parameters: uint off[8] (first element of each binding, filled in by the device: a binding
+ * offset is only as fine as the API allows), then params. Groups beyond max_groups[0] are folded by lowering. */
+typedef struct dev_launch {
+    dev_kernel *kernel;          /* NULL: gemm */
+    dev_gemm    gemm;
+    const char *op;              /* operation, for timing and messages */
+    int         bindings, params;
+    dev_binding bind[DEV_MAX_BINDINGS];
+    uint32_t    param[DEV_MAX_PARAMS];
+    uint32_t    groups[3];
+    double      flops, bytes;    /* estimates: submits are split by them, so that no watchdog fires */
+} dev_launch;
+
+typedef struct device_vtable {
+    ssa_status (*alloc)(device *dev, uint64_t bytes, dev_buffer **out, ssa_error *err);
+    void (*free)(device *dev, dev_buffer *buffer);
+    /* In order with the launches before; read returns when the data is there, write may return once `host` is not needed. */
+    ssa_status (*write)(device *dev, dev_buffer *buffer, uint64_t offset, uint64_t bytes, const void *host, ssa_error *err);
+    ssa_status (*read)(device *dev, dev_buffer *buffer, uint64_t offset, uint64_t bytes, void *host, ssa_error *err);
+
+    /* Compiles a variant or finds it again. SSA_ERR_UNSUPPORTED where it exceeds the device or the compiler. */
+    ssa_status (*kernel)(device *dev, const dev_kernel_desc *desc, dev_kernel **out, ssa_error *err);
+
+    /* Runs launches in order. Hazards between them (read after write, write after read, write after write on overlapping
+     * ranges) are the device's to order, from the declared accesses. */
+    ssa_status (*run)(device *dev, const dev_launch *launches, int count, ssa_error *err);
+    ssa_status (*record)(device *dev, const dev_launch *launches, int count, dev_recorded **out, ssa_error *err);
+    ssa_status (*replay)(device *dev, dev_recorded *recorded, ssa_error *err);
+    void (*recorded_free)(device *dev, dev_recorded *recorded);
+    ssa_status (*wait)(device *dev, ssa_error *err);
+
+    /* Optional: whether the device takes this matrix product, and the workspace it wants in bytes. Decides by validated
+     * measurement, hence not called while recording: lowering asks through gpu_gemm_offer (host/lower). */
+    bool (*gemm_offer)(device *dev, const dev_gemm *gemm, uint64_t *workspace);
+
+    ssa_status (*profile)(device *dev, ssa_profile_row *rows, int capacity, int *count, ssa_error *err); /* may be NULL */
+    int (*validation_messages)(const device *dev);                                                      /* may be NULL */
+    void (*destroy)(device *dev);
+} device_vtable;
+
+/* Devices put this first in their own struct. */
+struct device {
+    const device_vtable *vt;
+    dev_info             info;
+    dev_limits           limits;
+};
+
+/* Opens the device number `index` of an API, and lists them without opening (infos[capacity]; *count is how many there are;
+ * where there is none, `err` says why and the status is SSA_ERR_UNSUPPORTED). */
+ssa_status vulkan_open(int index, const ssa_open_options *options, device **out, ssa_error *err);
+ssa_status vulkan_list(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
+ssa_status opencl_open(int index, const ssa_open_options *options, device **out, ssa_error *err);
+ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
+
+/* Lowers limits by the environment variable SSA_LIMITS ("shared=16384,range=1048576,groups=64,push=128,subgroup=0,storage16=0,..."). */
+ssa_status limits_override(dev_limits *limits, ssa_error *err);
+
+/* Wraps a device into a backend, which owns it from then on (also on failure). host/lower/backend.c */
+struct ssa_backend;
+ssa_status gpu_backend_create(device *dev, struct ssa_backend **out, ssa_error *err);
+
+#endif
