@@ -1,0 +1,73 @@
+/* Files: safetensors, tokens, atomic writing. */
+#ifndef SSA_IO_H
+#define SSA_IO_H
+
+#include "ssa/tensor.h"
+#include <stdbool.h>
+
+/* -- safetensors: 8 bytes header length (little-endian), a JSON header, the data. Files are memory-mapped; nothing in them
+ * is trusted: header beyond the file, overlapping or out-of-range offsets, unknown dtypes, shapes whose size is not the data's,
+ * more dimensions than SSA_MAX_RANK are errors that name the file and the tensor. ------------------------------------------- */
+typedef struct ssa_file_tensor {
+    const char *name;
+    ssa_dtype   dtype;   /* F32, BF16, F16, I32, F64 */
+    int         rank;    /* 0: a scalar, shape[0] is then 1 */
+    int64_t     shape[SSA_MAX_RANK];
+    const void *data;    /* elements of dtype; valid until the file is closed; 8-byte alignment is not promised */
+    int64_t     elements;
+} ssa_file_tensor;
+
+typedef struct ssa_safetensors ssa_safetensors;
+
+/* path: a .safetensors file, or a folder with model.safetensors or model.safetensors.index.json and its shards. */
+ssa_status             ssa_safetensors_open(const char *path, ssa_safetensors **out, ssa_error *err);
+void                   ssa_safetensors_close(ssa_safetensors *st); /* NULL is ignored */
+int                    ssa_safetensors_count(const ssa_safetensors *st);
+const ssa_file_tensor *ssa_safetensors_at(const ssa_safetensors *st, int i);                 /* in order of data */
+const ssa_file_tensor *ssa_safetensors_find(const ssa_safetensors *st, const char *name);    /* NULL: not there */
+const char            *ssa_safetensors_metadata(const ssa_safetensors *st, const char *key); /* NULL: not there */
+
+/* Writes a file: tensors in the order given, `fetch` delivers the data of tensor i in its dtype, one after the other.
+ * metadata: key, value, key, value, ..., NULL; may be NULL. Written to a temporary name, synced and renamed: a full disk or an
+ * interruption leaves the old file. Equal input gives equal bytes. */
+typedef ssa_status (*ssa_fetch)(void *user, int i, void *host, ssa_error *err);
+ssa_status ssa_safetensors_write(const char *path, const ssa_file_tensor *tensors, int count, const char *const *metadata, ssa_fetch fetch, void *user, ssa_error *err);
+
+/* Writes a whole small file the same careful way. */
+ssa_status ssa_file_write(const char *path, const void *data, size_t bytes, ssa_error *err);
+/* Reads a whole file into malloc'ed memory with a 0 behind it. limit: larger files are refused. */
+ssa_status ssa_file_read(const char *path, size_t limit, char **out, size_t *bytes, ssa_error *err);
+
+/* -- tokens ------------------------------------------------------------------------------------------------------------
+ * Any file is read as bytes (vocabulary 256), except llm.c's token shards: 256 int32 of header (magic 20240520 version 1:
+ * uint16 tokens, vocabulary 50257; magic 20240801 version 7: uint32 tokens, vocabulary 128256; then the token count), then
+ * tokens. A folder means its *.bin files in name order. Memory-mapped, so larger than memory is fine. */
+typedef struct ssa_tokens ssa_tokens;
+ssa_status ssa_tokens_open(const char *path, ssa_tokens **out, ssa_error *err);
+void       ssa_tokens_close(ssa_tokens *t); /* NULL is ignored */
+int64_t    ssa_tokens_count(const ssa_tokens *t);
+int64_t    ssa_tokens_vocabulary(const ssa_tokens *t);
+bool       ssa_tokens_are_bytes(const ssa_tokens *t);
+/* Copies n tokens from position first; the caller keeps within the count. A token outside the vocabulary is an error. */
+ssa_status ssa_tokens_get(const ssa_tokens *t, int64_t first, int64_t n, int32_t *out, ssa_error *err);
+
+/* Rows of seq + 1 tokens (row i starts at token i * seq, so that neighbours share one token), split into training rows and,
+ * behind them, validation rows; and the order training visits them in: a permutation keyed by (seed, epoch), the same on
+ * every device, computed without a table. */
+typedef struct ssa_rows {
+    const ssa_tokens *tokens;
+    int64_t           seq, first, count; /* rows first .. first + count - 1 */
+} ssa_rows;
+/* val_fraction of the rows, at least one, are validation. Error where the text is shorter than two rows. */
+ssa_status ssa_rows_split(const ssa_tokens *t, int64_t seq, double val_fraction, ssa_rows *train, ssa_rows *val, ssa_error *err);
+int64_t    ssa_rows_shuffled(const ssa_rows *rows, uint64_t seed, int64_t sample); /* the row that sample 0, 1, 2, ... takes */
+/* Inputs and targets (next tokens) of one row. inputs, targets: [seq] */
+ssa_status ssa_rows_get(const ssa_rows *rows, int64_t row, int32_t *inputs, int32_t *targets, ssa_error *err);
+
+/* -- random numbers: Philox 4x32-10 (Salmon et al. 2011), a pure function of (seed, stream, index) ---------------------- */
+void     ssa_philox(uint64_t seed, uint64_t stream, uint64_t index, uint32_t out[4]);
+double   ssa_uniform(uint64_t seed, uint64_t stream, uint64_t index); /* [0, 1) */
+double   ssa_normal(uint64_t seed, uint64_t stream, uint64_t index);  /* mean 0, deviation 1 (Box-Muller) */
+enum { SSA_STREAM_ORDER = 1, SSA_STREAM_COIN = 2, SSA_STREAM_SAMPLE = 3, SSA_STREAM_WEIGHTS = 16 }; /* weights: 16 + parameter index */
+
+#endif
