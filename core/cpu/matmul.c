@@ -22,8 +22,8 @@ static tile choose_tile(int64_t batch, int64_t M, int64_t N, int64_t K) {
     return t;
 }
 
-static void gemm_tiles(int64_t batch, bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda, int64_t stride_a,
-                       const real *B, int64_t ldb, int64_t stride_b, bool accumulate, real *C, int64_t ldc, int64_t stride_c) {
+static void gemm_tiles(int64_t batch, bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda,
+                       int64_t stride_a, const real *B, int64_t ldb, int64_t stride_b, bool accumulate, real *C, int64_t ldc, int64_t stride_c) {
     tile            t = choose_tile(batch, M, N, K);
     int64_t         across = ceil_div(N, t.n), tiles = ceil_div(M, t.m) * across;
     CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans, tb = trans_b ? CblasTrans : CblasNoTrans;
@@ -34,11 +34,11 @@ static void gemm_tiles(int64_t batch, bool trans_a, bool trans_b, int64_t M, int
         real       *Ct = C + g * stride_c + m * ldc + n;
         blasint     rows = (blasint)least(t.m, M - m), columns = (blasint)least(t.n, N - n);
         if (sizeof(real) == 4)
-            cblas_sgemm(CblasRowMajor, ta, tb, rows, columns, (blasint)K, (float)alpha, (const void *)At, (blasint)lda, (const void *)Bt, (blasint)ldb,
-                        accumulate, (void *)Ct, (blasint)ldc);
+            cblas_sgemm(CblasRowMajor, ta, tb, rows, columns, (blasint)K, (float)alpha, (const void *)At, (blasint)lda, (const void *)Bt,
+                        (blasint)ldb, accumulate, (void *)Ct, (blasint)ldc);
         else
-            cblas_dgemm(CblasRowMajor, ta, tb, rows, columns, (blasint)K, (double)alpha, (const void *)At, (blasint)lda, (const void *)Bt, (blasint)ldb,
-                        accumulate, (void *)Ct, (blasint)ldc);
+            cblas_dgemm(CblasRowMajor, ta, tb, rows, columns, (blasint)K, (double)alpha, (const void *)At, (blasint)lda, (const void *)Bt,
+                        (blasint)ldb, accumulate, (void *)Ct, (blasint)ldc);
     }
 }
 
@@ -49,7 +49,7 @@ void CPU(gemm)(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, real
 
 ssa_status CPU(matmul)(const cpu_args *a) {
     int64_t G = DIM('G') ? DIM('G') : 1, M = DIM('M'), N = DIM('N'), K = DIM('K');
-    gemm_tiles(G, ATTR.trans_a, ATTR.trans_b, M, N, K, 1, REALS(0), ATTR.trans_a ? M : K, M * K, REALS(1), ATTR.trans_b ? K : N, K * N, ATTR.accumulate,
-               REALS(2), N, M * N);
+    gemm_tiles(G, ATTR.trans_a, ATTR.trans_b, M, N, K, 1, REALS(0), ATTR.trans_a ? M : K, M * K, REALS(1), ATTR.trans_b ? K : N, K * N,
+               ATTR.accumulate, REALS(2), N, M * N);
     return SSA_OK;
 }
