@@ -1,0 +1,47 @@
+/* What the files of this folder share: mapped files, careful writing, JSON that is not trusted, names fit for a sentence. */
+#ifndef IO_INSIDE_H
+#define IO_INSIDE_H
+
+#include "ssa/io.h"
+#include <cjson/cJSON.h>
+
+/* A name or path as it may stand in a sentence: control characters become '?', of long ones the end is kept.
+ * Used as io_show(name).text; it lives until the end of the statement. */
+typedef struct io_shown { char text[160]; } io_shown;
+io_shown io_show(const char *s);
+
+/* A regular file mapped read-only. An empty file gives bytes 0 and a null pointer. */
+typedef struct io_map {
+    const unsigned char *data;
+    size_t               bytes;
+} io_map;
+ssa_status io_map_open(const char *path, io_map *out, ssa_error *err);
+void       io_map_close(io_map *map);
+
+/* "folder/name" in malloc'ed memory; NULL where memory ran out. */
+char *io_join(const char *folder, const char *name);
+
+/* Writing under a temporary name beside the target: open, write as often as needed, then commit (sync, rename, sync the
+ * folder) or abandon. Both may follow a failure; abandon after commit does nothing. */
+typedef struct io_writer {
+    const char *path;
+    char       *folder, *temp;
+    int         fd;
+} io_writer;
+ssa_status io_writer_open(io_writer *w, const char *path, ssa_error *err);
+ssa_status io_writer_put(io_writer *w, const void *data, size_t bytes, ssa_error *err);
+ssa_status io_writer_commit(io_writer *w, ssa_error *err);
+void       io_writer_abandon(io_writer *w);
+
+/* Headers and JSON files beyond this are refused: a model of a million tensors stays below, and what cJSON makes of the most
+ * hostile text of this size (64 bytes for every two) fits into memory. */
+enum { IO_JSON_LIMIT = 16 << 20 };
+
+/* Parses a JSON object; `what` names it in the sentence. The text needs no 0 behind it. Freed with cJSON_Delete. */
+ssa_status io_json_parse(const char *what, const void *text, size_t bytes, cJSON **out, ssa_error *err);
+/* Whether the value is a whole number in 0..2^53, the range in which a JSON number is exact. */
+bool io_json_whole(const cJSON *value, int64_t *out);
+/* "a string", "null", ...: what a value is, for sentences about what it should have been. */
+const char *io_json_kind(const cJSON *value);
+
+#endif
