@@ -37,6 +37,7 @@ typedef struct ssa_backend_vtable {
     ssa_status (*wait)(ssa_backend *be, ssa_error *err);
 
     /* Optional (may be NULL). */
+    ssa_status (*scratch)(ssa_backend *be, const ssa_call *call, uint64_t *bytes, ssa_error *err); /* workspace a call needs */
     ssa_status (*profile)(ssa_backend *be, ssa_profile_row *rows, int capacity, int *count, ssa_error *err);
     int (*validation_messages)(const ssa_backend *be);
 
@@ -50,10 +51,19 @@ struct ssa_backend {
     char     description[256];
     uint64_t memory_bytes, max_buffer_bytes;
     bool     has_f64;
+    bool     widens_16bit; /* bf16 and f16 tensors take 4 bytes an element */
 };
 
 /* Wraps a backend into a context, which owns it from then on (also on failure). */
 ssa_status ssa_context_create(ssa_backend *backend, ssa_context **out, ssa_error *err);
+
+/* A context that plans for `device`: it counts what is allocated and issued, and does nothing (core/plan.c). */
+typedef struct ssa_plan { uint64_t scratch_bytes; double flops; } ssa_plan;
+ssa_status ssa_plan_open(const ssa_context *device, ssa_context **out, ssa_error *err);
+ssa_plan  *ssa_plan_of(ssa_context *plan);
+
+/* Floating-point operations of a call; sparse attention counts the selected blocks only. */
+double ssa_call_flops(const ssa_call *call);
 
 /* The CPU backend (core/cpu/backend.c). */
 ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err);

@@ -168,3 +168,7 @@ ssa_status ssa_run(ssa_context *ctx, ssa_op op, int count, const ssa_tensor *ope
     SSA_TRY(ssa_call_prepare(&ctx->error, op, count, operands, attrs, &call));
     return ctx->backend->vt->run(ctx->backend, &call, &ctx->error);
 }
+
+ssa_status ssa_run_operands(ssa_context *ctx, ssa_op op, ssa_operands operands, const ssa_attrs *attrs) {
+    return ssa_run(ctx, op, operands.count, operands.t, attrs);
+}

@@ -293,6 +293,11 @@ static ssa_status gpu_wait(ssa_backend *backend, ssa_error *err) {
     return be->dev->vt->wait(be->dev, err);
 }
 
+static ssa_status gpu_scratch(ssa_backend *backend, const ssa_call *call, uint64_t *bytes, ssa_error *err) {
+    double flops, moved;
+    return lower_estimate(call, &((gpu_backend *)backend)->dev->limits, bytes, &flops, &moved, err);
+}
+
 static ssa_status gpu_profile(ssa_backend *backend, ssa_profile_row *rows, int capacity, int *count, ssa_error *err) {
     gpu_backend *be = (gpu_backend *)backend;
     return be->dev->vt->profile ? be->dev->vt->profile(be->dev, rows, capacity, count, err) : SSA_OK;
@@ -315,7 +320,7 @@ static void gpu_destroy(ssa_backend *backend) {
 
 static const ssa_backend_vtable vtable = {
     .alloc = gpu_alloc, .free = gpu_free, .write = gpu_write, .read = gpu_read, .run = gpu_run, .record_begin = gpu_record_begin,
-    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .profile = gpu_profile,
+    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .profile = gpu_profile,
     .validation_messages = gpu_validation_messages, .destroy = gpu_destroy,
 };
 
@@ -327,6 +332,7 @@ ssa_status gpu_backend_create(device *dev, ssa_backend **out, ssa_error *err) {
     }
     be->base.vt = &vtable;
     be->dev = dev;
+    be->base.widens_16bit = !dev->limits.storage16;
     be->base.memory_bytes = dev->limits.heap;
     be->base.max_buffer_bytes = dev->limits.max_buffer;
     snprintf(be->base.name, sizeof be->base.name, "%s:%d", dev->info.api, dev->info.index);

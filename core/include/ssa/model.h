@@ -48,7 +48,7 @@ ssa_status ssa_model_init(ssa_model *m, uint64_t seed);
 ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st);
 /* model.safetensors in `dtype` (f32: the masters). */
 ssa_status ssa_model_save(ssa_model *m, const char *path, ssa_dtype dtype);
-/* optimizer.safetensors: m.NAME and v.NAME, and the masters master.NAME where the weights are narrower. */
+/* optimizer.safetensors: the moments m.NAME and v.NAME. (Masters are model.safetensors, which training writes in f32.) */
 ssa_status ssa_model_save_optimizer(ssa_model *m, const char *path);
 ssa_status ssa_model_load_optimizer(ssa_model *m, const ssa_safetensors *st);
 

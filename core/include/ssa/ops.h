@@ -74,9 +74,12 @@ ssa_status ssa_call_prepare(ssa_error *err, ssa_op op, int count, const ssa_tens
 /* Checks and runs (or records) one operation. */
 ssa_status ssa_run(ssa_context *ctx, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs);
 
-#define SSA_T(...) (int)(sizeof((ssa_tensor[]){__VA_ARGS__}) / sizeof(ssa_tensor)), (ssa_tensor[]){__VA_ARGS__}
-#define SSA_CALL(ctx, op, operands, ...) SSA_CALL_((ctx), (op), operands, &(ssa_attrs){__VA_ARGS__})
-#define SSA_CALL_(ctx, op, ...) ssa_run(ctx, op, __VA_ARGS__)
+/* The same with the operands in one value, as SSA_CALL makes it. */
+typedef struct ssa_operands { int count; ssa_tensor t[SSA_MAX_OPERANDS]; } ssa_operands;
+ssa_status ssa_run_operands(ssa_context *ctx, ssa_op op, ssa_operands operands, const ssa_attrs *attrs);
+
+#define SSA_T(...) ((ssa_operands){(int)(sizeof((ssa_tensor[]){__VA_ARGS__}) / sizeof(ssa_tensor)), {__VA_ARGS__}})
+#define SSA_CALL(ctx, op, operands, ...) ssa_run_operands((ctx), (op), operands, &(ssa_attrs){__VA_ARGS__})
 
 /* Record and replay: the calls between begin and end become a program that runs as often as wanted without being
  * lowered again. Nothing is read back, allocated by the caller, or freed between begin and end. */

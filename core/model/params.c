@@ -1,0 +1,257 @@
+/* Parameters: names and places, first values, files. */
+#include "model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PARAM_ALIGN = 128 }; /* elements: 256 bytes of a 16-bit type */
+static const int64_t SEGMENT_BYTES = 1 << 30;
+
+static int add(ssa_model *m, const char *name, int64_t rows, int64_t columns) {
+    placed_param *p = &m->params[m->param_count];
+    snprintf(p->info.name, sizeof p->info.name, "%s", name);
+    p->info.rank = columns ? 2 : 1;
+    p->info.shape[0] = rows;
+    p->info.shape[1] = columns ? columns : 1;
+    p->info.decay = columns != 0;
+    return m->param_count++;
+}
+
+static int add_layer(ssa_model *m, int l, const char *name, int64_t rows, int64_t columns) {
+    char full[96];
+    snprintf(full, sizeof full, "model.layers.%d.%s.weight", l, name);
+    return add(m, full, rows, columns);
+}
+
+/* Gives every parameter of one kind its place: behind the one before, in a new segment where that is full. */
+static void place(ssa_model *m, bool decay) {
+    int64_t limit = (int64_t)ssa_context_max_buffer(m->ctx) < SEGMENT_BYTES ? (int64_t)ssa_context_max_buffer(m->ctx) : SEGMENT_BYTES;
+    bool    open = false;
+    for (int i = 0; i < m->param_count; i++) {
+        placed_param *p = &m->params[i];
+        if (p->info.decay != decay) continue;
+        int64_t n = (p->info.shape[0] * p->info.shape[1] + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN;
+        if (!open || (m->segments[m->segment_count - 1].elements + n) * 4 > limit) {
+            m->segments[m->segment_count++] = (segment){.decay = decay};
+            open = true;
+        }
+        p->segment = m->segment_count - 1;
+        p->offset = m->segments[p->segment].elements;
+        m->segments[p->segment].elements += n;
+    }
+}
+
+ssa_status params_declare(ssa_model *m) {
+    const ssa_model_config *c = &m->config;
+    int64_t C = c->hidden_size, F = c->intermediate_size, D = c->head_dim, Q = c->n_heads, H = c->n_kv_heads;
+    size_t  count = (size_t)c->n_layers * 10 + 3;
+    m->params = calloc(count, sizeof *m->params);
+    m->segments = calloc(count, sizeof *m->segments);
+    m->layer = calloc((size_t)c->n_layers, sizeof *m->layer);
+    if (!m->params || !m->segments || !m->layer) return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory for the parameter table");
+    m->embed = add(m, "model.embed_tokens.weight", c->vocab_size, C);
+    for (int l = 0; l < c->n_layers; l++) {
+        layer_params *p = &m->layer[l];
+        p->attn_norm = add_layer(m, l, "input_layernorm", C, 0);
+        p->q = add_layer(m, l, "self_attn.q_proj", Q * D, C);
+        p->k = add_layer(m, l, "self_attn.k_proj", H * D, C);
+        p->v = add_layer(m, l, "self_attn.v_proj", H * D, C);
+        p->g = add_layer(m, l, "self_attn.g_proj", 3 * Q, C);
+        p->o = add_layer(m, l, "self_attn.o_proj", C, Q * D);
+        p->mlp_norm = add_layer(m, l, "post_attention_layernorm", C, 0);
+        p->gate = add_layer(m, l, "mlp.gate_proj", F, C);
+        p->up = add_layer(m, l, "mlp.up_proj", F, C);
+        p->down = add_layer(m, l, "mlp.down_proj", C, F);
+    }
+    m->final_norm = add(m, "model.norm.weight", C, 0);
+    m->head = c->tie_word_embeddings ? m->embed : add(m, "lm_head.weight", c->vocab_size, C);
+    place(m, true);
+    place(m, false);
+    return SSA_OK;
+}
+
+static ssa_status zeros(ssa_model *m, int64_t n, ssa_dtype dtype, uint64_t *bytes, ssa_tensor *out) {
+    SSA_TRY(ssa_tensor_new(m->ctx, dtype, out, n));
+    *bytes += out->buffer->bytes;
+    return SSA_CALL(m->ctx, SSA_FILL, SSA_T(*out), .value = 0); /* the gaps between parameters must be 0 for the norm */
+}
+
+ssa_status params_allocate(ssa_model *m) {
+    bool narrow = m->options.dtype != SSA_F32;
+    for (int i = 0; i < m->segment_count; i++) {
+        segment *s = &m->segments[i];
+        SSA_TRY(zeros(m, s->elements, m->options.dtype, &m->weight_bytes, &s->weight));
+        if (!m->options.training) continue;
+        s->master = s->weight;
+        if (narrow) SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->master));
+        SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->m));
+        SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->v));
+        SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->grad));
+    }
+    return SSA_OK;
+}
+
+void params_free(ssa_model *m) {
+    for (int i = 0; i < m->segment_count; i++) {
+        segment *s = &m->segments[i];
+        if (s->master.buffer != s->weight.buffer) ssa_tensor_free(m->ctx, &s->master);
+        ssa_tensor_free(m->ctx, &s->m);
+        ssa_tensor_free(m->ctx, &s->v);
+        ssa_tensor_free(m->ctx, &s->grad);
+        ssa_tensor_free(m->ctx, &s->weight);
+    }
+    free(m->segments);
+    free(m->params);
+    free(m->layer);
+}
+
+int              ssa_model_param_count(const ssa_model *m) { return m->param_count; }
+const ssa_param *ssa_model_param(const ssa_model *m, int i) { return &m->params[i].info; }
+
+int64_t ssa_model_param_elements(const ssa_model *m) {
+    int64_t n = 0;
+    for (int i = 0; i < m->param_count; i++) n += m->params[i].info.shape[0] * m->params[i].info.shape[1];
+    return n;
+}
+
+ssa_tensor ssa_model_param_tensor(const ssa_model *m, int i, ssa_param_kind kind) {
+    const placed_param *p = &m->params[i];
+    const segment      *s = &m->segments[p->segment];
+    ssa_tensor          t = kind == SSA_PARAM_MASTER ? s->master : kind == SSA_PARAM_M ? s->m : kind == SSA_PARAM_V ? s->v : kind == SSA_PARAM_GRAD ? s->grad : s->weight;
+    return ssa_view_shape(t, p->offset, p->info.rank, p->info.shape);
+}
+
+/* -- values ------------------------------------------------------------------------------------------------------------ */
+
+/* Stored weights from the masters, moments to 0: after any change of the masters from outside. */
+static ssa_status masters_changed(ssa_model *m) {
+    for (int i = 0; i < m->segment_count && m->options.training; i++) {
+        segment *s = &m->segments[i];
+        if (m->options.dtype != SSA_F32) SSA_TRY(SSA_CALL(m->ctx, SSA_CAST, SSA_T(s->master, s->weight), .value = 0));
+        SSA_TRY(SSA_CALL(m->ctx, SSA_FILL, SSA_T(s->m), .value = 0));
+        SSA_TRY(SSA_CALL(m->ctx, SSA_FILL, SSA_T(s->v), .value = 0));
+    }
+    return SSA_OK;
+}
+
+/* Where values from outside go: the masters, or in inference the weights themselves. */
+static ssa_tensor home(const ssa_model *m, int i) { return ssa_model_param_tensor(m, i, m->options.training ? SSA_PARAM_MASTER : SSA_PARAM_WEIGHT); }
+
+static ssa_status host_array(ssa_model *m, int64_t n, float **out) {
+    *out = malloc((size_t)n * sizeof **out);
+    return *out ? SSA_OK : ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory: %lld bytes for a parameter", (long long)n * 4);
+}
+
+ssa_status ssa_model_init(ssa_model *m, uint64_t seed) {
+    for (int i = 0; i < m->param_count; i++) {
+        int64_t    n = m->params[i].info.shape[0] * m->params[i].info.shape[1];
+        float     *values;
+        SSA_TRY(host_array(m, n, &values));
+        bool matrix = m->params[i].info.decay;
+#pragma omp parallel for
+        for (int64_t e = 0; e < n; e++)
+            values[e] = matrix ? (float)(m->config.initializer_range * ssa_normal(seed, SSA_STREAM_WEIGHTS + (uint64_t)i, (uint64_t)e)) : 1.0f;
+        ssa_status s = ssa_write_f32(m->ctx, home(m, i), values);
+        free(values);
+        SSA_TRY(s);
+    }
+    return masters_changed(m);
+}
+
+/* Finds a parameter in a file and checks its shape. */
+static ssa_status find(ssa_model *m, const ssa_safetensors *st, const char *name, const ssa_param *p, const ssa_file_tensor **out) {
+    ssa_error             *err = ssa_context_error(m->ctx);
+    const ssa_file_tensor *t = ssa_safetensors_find(st, name);
+    if (!t) return ssa_fail(err, SSA_ERR_INPUT, "the checkpoint has no tensor %s", name);
+    if (t->dtype == SSA_I32 || t->dtype == SSA_F64) return ssa_fail(err, SSA_ERR_INPUT, "the checkpoint's %s is %s where f32, bf16 or f16 is needed", name, ssa_dtype_name(t->dtype));
+    if (t->rank != p->rank || t->shape[0] != p->shape[0] || (p->rank == 2 && t->shape[1] != p->shape[1]))
+        return ssa_fail(err, SSA_ERR_INPUT, "the checkpoint's %s is %lld x %lld, the model's is %lld x %lld", name, (long long)t->shape[0], (long long)(t->rank > 1 ? t->shape[1] : 1),
+                        (long long)p->shape[0], (long long)p->shape[1]);
+    *out = t;
+    return SSA_OK;
+}
+
+static ssa_status upload(ssa_model *m, const ssa_file_tensor *t, ssa_tensor to) {
+    float *values;
+    SSA_TRY(host_array(m, t->elements, &values));
+    ssa_to_f32(values, t->data, t->dtype, t->elements);
+    ssa_status s = ssa_write_f32(m->ctx, to, values);
+    free(values);
+    return s;
+}
+
+ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st) {
+    const ssa_file_tensor *t;
+    for (int i = 0; i < m->param_count; i++) SSA_TRY(find(m, st, m->params[i].info.name, &m->params[i].info, &t)); /* all, before any is changed */
+    for (int i = 0; i < m->param_count; i++) {
+        SSA_TRY(find(m, st, m->params[i].info.name, &m->params[i].info, &t));
+        SSA_TRY(upload(m, t, home(m, i)));
+    }
+    return masters_changed(m);
+}
+
+/* A list of tensors to be written, with where each comes from. */
+typedef struct { ssa_model *m; ssa_tensor *from; ssa_dtype dtype; } fetch_state;
+
+static ssa_status fetch(void *user, int i, void *host, ssa_error *err) {
+    fetch_state *f = user;
+    ssa_context *ctx = f->m->ctx;
+    ssa_tensor   t = f->from[i];
+    ssa_status   s;
+    if (t.dtype == f->dtype) s = ssa_read(ctx, t, host);
+    else {
+        float *values;
+        SSA_TRY(host_array(f->m, ssa_numel(&t), &values));
+        s = ssa_read_f32(ctx, t, values);
+        if (!s) ssa_from_f32(host, f->dtype, values, ssa_numel(&t));
+        free(values);
+    }
+    return s ? ssa_fail(err, s, "%s", ssa_context_error(ctx)->text) : SSA_OK;
+}
+
+static ssa_status save(ssa_model *m, const char *path, ssa_dtype dtype, const ssa_param_kind *kinds, const char *const *prefixes, int kind_count) {
+    int              count = m->param_count * kind_count;
+    ssa_file_tensor *list = calloc((size_t)count, sizeof *list);
+    ssa_tensor      *from = calloc((size_t)count, sizeof *from);
+    char(*names)[128] = calloc((size_t)count, sizeof *names);
+    ssa_status s = list && from && names ? SSA_OK : ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory for a list of tensors");
+    for (int k = 0; k < kind_count && !s; k++)
+        for (int i = 0; i < m->param_count; i++) {
+            const ssa_param *p = &m->params[i].info;
+            int              e = k * m->param_count + i;
+            snprintf(names[e], sizeof names[e], "%s%s", prefixes[k], p->name);
+            from[e] = ssa_model_param_tensor(m, i, kinds[k]);
+            list[e] = (ssa_file_tensor){.name = names[e], .dtype = dtype, .rank = p->rank, .shape = {p->shape[0], p->shape[1]}, .elements = p->shape[0] * p->shape[1]};
+        }
+    fetch_state       state = {m, from, dtype};
+    const char *const metadata[] = {"format", "pt", NULL}; /* what the Hugging Face loaders look for */
+    if (!s) s = ssa_safetensors_write(path, list, count, metadata, fetch, &state, ssa_context_error(m->ctx));
+    free(list);
+    free(from);
+    free(names);
+    return s;
+}
+
+ssa_status ssa_model_save(ssa_model *m, const char *path, ssa_dtype dtype) {
+    ssa_param_kind    kind = m->options.training ? SSA_PARAM_MASTER : SSA_PARAM_WEIGHT;
+    const char *const prefix = "";
+    return save(m, path, dtype, &kind, &prefix, 1);
+}
+
+static const ssa_param_kind moment_kinds[] = {SSA_PARAM_M, SSA_PARAM_V};
+static const char *const    moment_prefixes[] = {"m.", "v."};
+
+ssa_status ssa_model_save_optimizer(ssa_model *m, const char *path) { return save(m, path, SSA_F32, moment_kinds, moment_prefixes, 2); }
+
+ssa_status ssa_model_load_optimizer(ssa_model *m, const ssa_safetensors *st) {
+    for (int pass = 0; pass < 2; pass++) /* checks everything before anything is changed */
+        for (int k = 0; k < 2; k++)
+            for (int i = 0; i < m->param_count; i++) {
+                char                   name[128];
+                const ssa_file_tensor *t;
+                snprintf(name, sizeof name, "%s%s", moment_prefixes[k], m->params[i].info.name);
+                SSA_TRY(find(m, st, name, &m->params[i].info, &t));
+                if (pass) SSA_TRY(upload(m, t, ssa_model_param_tensor(m, i, moment_kinds[k])));
+            }
+    return SSA_OK;
+}
