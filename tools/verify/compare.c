@@ -1,0 +1,189 @@
+/* Comparing a device's output with the CPU's: measures, limits, and the exceptions with their reasons. */
+#include "verify.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *verify_status_name(verify_status s) {
+    static const char *names[] = {"ok", "failed", "unsupported", "skipped"};
+    return names[s];
+}
+
+/* NMSE = sum (x - want)^2 / sum want^2. Both sides get the same 16-bit inputs and round the same results, so that most
+ * elements of 16-bit outputs are equal; the limits leave room for those that fall to the other neighbour. */
+static double limit_of(ssa_dtype dtype) { return dtype == SSA_BF16 ? 1e-5 : dtype == SSA_F16 ? 1e-7 : 1e-10; }
+
+/* Results that are zero in exact arithmetic hold nothing but rounding: their error is measured against the size of the terms
+ * that cancel. `size` is that size squared, an element. */
+typedef struct exception { double size; const char *why; } exception;
+
+static exception exception_of(const verify_case *c, const char *output) {
+    bool dq_dk = !strcmp(output, "dq") || !strcmp(output, "dk");
+    if (c->op == SSA_RMSNORM_BWD && !strcmp(output, "dx") && VDIM(c, 'C') == 1)
+        return (exception){1, "one channel: xhat is 1 or -1 whatever x is, so dx is 0 but for eps; measured against dy"};
+    if ((c->op == SSA_ATTN_FULL_BWD || c->op == SSA_ATTN_SPARSE_BWD) && dq_dk && VDIM(c, 'T') == 1)
+        return (exception){1, "one key: the softmax is 1 whatever q and k are, so dq and dk are 0; measured against do"};
+    if (c->op == SSA_ATTN_SPARSE_BWD && dq_dk && c->attr.block_size == 1 && VDIM(c, 'K') == 1)
+        return (exception){1, "each query sees its own key only: the softmax is 1, dq and dk are 0; measured against do"};
+    return (exception){0, ""};
+}
+
+static void coordinates(const verify_operand *o, int64_t i, char *text, size_t size) {
+    int64_t at[SSA_MAX_RANK];
+    int     n = 0;
+    for (int k = o->rank - 1; k >= 0; k--) {
+        at[k] = i % o->shape[k];
+        i /= o->shape[k];
+    }
+    for (int k = 0; k < o->rank && n < (int)size; k++) n += snprintf(text + n, size - (size_t)n, "%s%lld", k ? "," : "[", (long long)at[k]);
+    if (n < (int)size) snprintf(text + n, size - (size_t)n, "]");
+}
+
+static void fail(verify_row *row, const verify_operand *o, int64_t i, const char *what) {
+    char at[96];
+    coordinates(o, i, at, sizeof at);
+    row->status = VERIFY_FAILED;
+    snprintf(row->reason, sizeof row->reason, "%s at %s: %.9g, the CPU has %.9g", what, at, verify_get(o->got, o->dtype, o->before + i),
+             verify_get(o->want, o->dtype, o->before + i));
+}
+
+static void compare_floats(const verify_job *job, const verify_operand *o, verify_row *row) {
+    exception e = exception_of(job->c, o->info.name);
+    double    error = 0, size = 0, worst = 0;
+    int64_t   worst_at = 0;
+    for (int64_t i = 0; i < o->elements; i++) {
+        double x = verify_get(o->got, o->dtype, o->before + i), want = verify_get(o->want, o->dtype, o->before + i);
+        if (!isfinite(want)) { /* clip of a norm that is not finite, overflow of a cast: the device must say the same */
+            if (isnan(want) ? !isnan(x) : x != want) {
+                fail(row, o, i, "differs from the CPU's non-finite value");
+                row->error = INFINITY;
+                return;
+            }
+            bool expected = job->c->data == DATA_INFINITE || job->c->op == SSA_CAST;
+            if (expected) continue;
+            fail(row, o, i, "both are not finite");
+            row->error = INFINITY;
+            return;
+        }
+        if (!isfinite(x)) {
+            fail(row, o, i, isnan(x) ? "NaN (not written?)" : "not finite");
+            row->error = INFINITY;
+            return;
+        }
+        double d = (x - want) * (x - want);
+        error += d;
+        size += want * want;
+        if (d > worst) {
+            worst = d;
+            worst_at = i;
+        }
+    }
+    size += e.size * (double)o->elements;
+    row->error = error == 0 ? 0 : size > 0 ? error / size : INFINITY;
+    if (!(row->error <= row->limit)) fail(row, o, worst_at, "largest difference");
+    else if (*e.why) snprintf(row->reason, sizeof row->reason, "%s", e.why);
+}
+
+static int32_t integer(const verify_operand *o, const char *image, int64_t i) { return (int32_t)verify_get(image, o->dtype, o->before + i); }
+
+static void compare_integers(const verify_job *job, const verify_operand *o, verify_row *row) {
+    int64_t N = VDIM(job->c, 'N'), L = VDIM(job->c, 'L');
+    row->limit = 0;
+    for (int64_t i = 0; i < o->elements; i++) {
+        /* entries behind the last offset are undefined */
+        if (job->c->op == SSA_SPARSE_LISTS && i % L > N && i % L >= N + 1 + integer(o, o->want, i / L * L + N)) continue;
+        if (integer(o, o->got, i) == integer(o, o->want, i)) continue;
+        row->error++;
+        if (row->status == VERIFY_OK) fail(row, o, i, "differs");
+    }
+}
+
+/* Importance of every block for the query (b, t) and selection head s, in double (ssa_spec 1.3); NAN where not a candidate. */
+static void importances(const verify_job *job, int64_t b, int64_t t, int64_t s, double *importance) {
+    const verify_case    *c = job->c;
+    const verify_operand *q = &job->operand[0], *kbar = &job->operand[1];
+    int64_t T = VDIM(c, 'T'), Q = VDIM(c, 'Q'), H = VDIM(c, 'H'), S = VDIM(c, 'S'), D = VDIM(c, 'D'), N = VDIM(c, 'N');
+    int64_t current = t / c->attr.block_size, complete = (t + 1) / c->attr.block_size;
+    double *score = importance + N;
+    for (int64_t i = 0; i < N; i++) importance[i] = i < current ? 0 : NAN;
+    for (int64_t head = s * (Q / S); head < (s + 1) * (Q / S); head++) {
+        double sum = 0, top = -INFINITY;
+        for (int64_t i = 0; i < N; i++) {
+            score[i] = 0;
+            for (int64_t d = 0; d < D; d++)
+                score[i] += verify_get(q->image, q->dtype, q->before + ((b * T + t) * Q + head) * D + d) *
+                            verify_get(kbar->image, kbar->dtype, kbar->before + ((b * N + i) * H + head / (Q / H)) * D + d);
+            if (i < complete && score[i] * c->attr.scale > top) top = score[i] * c->attr.scale;
+        }
+        for (int64_t i = 0; i < complete; i++) sum += exp(score[i] * c->attr.scale - top);
+        for (int64_t i = 0; i < current; i++) importance[i] += c->attr.score == SSA_SCORE_DOT ? score[i] : exp(score[i] * c->attr.scale - top) / sum;
+    }
+}
+
+/* Whether two selections of a query are both right: the blocks in which they differ are a near tie. */
+enum { ROW_EQUAL, ROW_TIE, ROW_WRONG };
+static int compare_row(const verify_job *job, const verify_operand *o, int64_t row, double *importance) {
+    const verify_case *c = job->c;
+    int64_t T = VDIM(c, 'T'), S = VDIM(c, 'S'), K = VDIM(c, 'K'), N = VDIM(c, 'N');
+    int64_t b = row / S / T, t = row / S % T, current = t / c->attr.block_size;
+    double  gained = INFINITY, lost = -INFINITY, largest = 0;
+    bool    differ = false;
+    int     got_count = 0, want_count = 0;
+    for (int64_t k = 0; k < K; k++) { /* the current block first, no block twice, -1 behind the others */
+        int32_t got = integer(o, o->got, row * K + k);
+        if (got < -1 || got > current || (k == 0 && got != current) || (got >= 0 && got_count < k)) return ROW_WRONG;
+        for (int64_t j = 0; j < k && got >= 0; j++)
+            if (integer(o, o->got, row * K + j) == got) return ROW_WRONG;
+        got_count += got >= 0;
+        want_count += integer(o, o->want, row * K + k) >= 0;
+    }
+    if (got_count != want_count) return ROW_WRONG;
+    for (int64_t k = 0; k < got_count; k++) {
+        int32_t got = integer(o, o->got, row * K + k), want = integer(o, o->want, row * K + k);
+        bool    got_there = false, want_there = false;
+        for (int64_t j = 0; j < got_count; j++) {
+            got_there |= integer(o, o->want, row * K + j) == got;
+            want_there |= integer(o, o->got, row * K + j) == want;
+        }
+        if (got_there && want_there) continue;
+        if (!differ) importances(job, b, t, row % S, importance);
+        differ = true;
+        if (!got_there && importance[got] < gained) gained = importance[got];
+        if (!want_there && importance[want] > lost) lost = importance[want];
+    }
+    if (!differ) return ROW_EQUAL;
+    for (int64_t i = 0; i < N; i++)
+        if (fabs(importance[i]) > largest) largest = fabs(importance[i]);
+    return lost - gained <= 1e-5 * largest ? ROW_TIE : ROW_WRONG;
+}
+
+static void compare_selection(const verify_job *job, const verify_operand *o, verify_row *row) {
+    int64_t rows = o->elements / VDIM(job->c, 'K'), ties = 0;
+    double *importance = malloc((size_t)VDIM(job->c, 'N') * 2 * sizeof *importance);
+    row->limit = 0.01; /* near ties are rare in random data */
+    for (int64_t r = 0; r < rows && importance && row->status == VERIFY_OK; r++) {
+        int result = compare_row(job, o, r, importance);
+        ties += result == ROW_TIE;
+        if (result != ROW_WRONG) continue;
+        int64_t K = VDIM(job->c, 'K'), at = r * K;
+        for (int64_t k = K - 1; k >= 0; k--)
+            if (integer(o, o->got, r * K + k) != integer(o, o->want, r * K + k)) at = r * K + k;
+        fail(row, o, at, "another block, and no near tie");
+    }
+    free(importance);
+    row->error = (double)ties / (double)rows;
+    if (row->status == VERIFY_OK && ties) snprintf(row->reason, sizeof row->reason, "%lld of %lld queries differ in near ties", (long long)ties, (long long)rows);
+    if (row->status == VERIFY_OK && row->error > row->limit && rows > 100) row->status = VERIFY_FAILED;
+}
+
+void verify_compare(const verify_job *job, int i, verify_row *row) {
+    const verify_operand *o = &job->operand[i];
+    row->status = VERIFY_OK;
+    row->reason[0] = 0;
+    row->error = 0;
+    row->limit = limit_of(limit_of(job->act) > limit_of(o->dtype) ? job->act : o->dtype);
+    if (job->c->op == SSA_SELECT) compare_selection(job, o, row);
+    else if (o->dtype == SSA_I32) compare_integers(job, o, row);
+    else compare_floats(job, o, row);
+}

@@ -1,0 +1,340 @@
+/* Runs cases: every operation on a device against the CPU. */
+#include "verify.h"
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct runner {
+    const char      *mode;
+    ssa_context     *dev, *cpu;
+    verify_options   options;
+    regex_t          filter;
+    bool             filtered;
+    verify_callback  callback;
+    void            *user;
+    ssa_error       *err;
+    double           started;
+    int              times;                       /* verify_repeat */
+    void           (*before)(void *user, int i);
+} runner;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* -- a job's memory ------------------------------------------------------------------------------------------------- */
+
+static void job_free(runner *r, verify_job *job) {
+    for (int i = 0; i < job->info.count; i++) {
+        verify_operand *o = &job->operand[i];
+        if (o->alias >= 0) continue;
+        free(o->image);
+        free(o->want);
+        free(o->got);
+        ssa_tensor_free(r->cpu, &o->cpu);
+        ssa_tensor_free(r->dev, &o->dev);
+    }
+}
+
+static ssa_dtype dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_dtype act) {
+    switch (o->type) {
+    case 'a': return act;
+    case 's': return SSA_F32;
+    case 'i': return SSA_I32;
+    default: return c->other == VERIFY_SAME_DTYPE ? act : (ssa_dtype)c->other;
+    }
+}
+
+static void shape_of(const verify_case *c, const ssa_operand_info *info, int i, verify_operand *o) {
+    o->rank = info->rank < 0 ? 1 : info->rank;
+    for (int k = 0; k < o->rank; k++)
+        o->shape[k] = info->rank < 0 ? VDIM(c, 'E') : info->letter[k] ? info->factor[k] * VDIM(c, info->letter[k]) : info->factor[k];
+    if (c->op == SSA_MATMUL && ((i == 0 && c->attr.trans_a) || (i == 1 && c->attr.trans_b))) {
+        int64_t swap = o->shape[1];
+        o->shape[1] = o->shape[2];
+        o->shape[2] = swap;
+    }
+    if (c->rank2) {
+        o->rank = 2;
+        o->shape[0] = o->shape[1];
+        o->shape[1] = o->shape[2];
+    }
+    o->elements = 1;
+    for (int k = 0; k < o->rank; k++) o->elements *= o->shape[k];
+}
+
+/* Buffers with guards around the operands. Every second case has its operands at odd elements, so that no kernel can count
+ * on aligned vectors without asking; the others begin at a multiple of 256 bytes, where the fast variants run. */
+static ssa_status job_init(runner *r, verify_job *job, const verify_case *c, ssa_dtype act, int number) {
+    enum { BEFORE = 128, AFTER = 67 };
+    memset(job, 0, sizeof *job);
+    job->c = c;
+    job->act = act;
+    job->cpu = r->cpu;
+    job->random = r->options.seed ^ ((uint64_t)number << 20) ^ 0x5eed;
+    ssa_op_describe(c->op, &job->info);
+    for (int i = 0; i < job->info.count; i++) {
+        verify_operand *o = &job->operand[i];
+        o->info = job->info.operand[i];
+        o->dtype = dtype_of(c, &o->info, act);
+        o->alias = -1;
+        shape_of(c, &o->info, i, o);
+        for (int k = 0; k < 2; k++)
+            if (c->alias[k][0] == i && i) o->alias = c->alias[k][1];
+        if (o->alias >= 0) {
+            verify_operand *of = &job->operand[o->alias];
+            o->before = of->before, o->total = of->total, o->image = of->image, o->want = of->want, o->got = of->got, o->cpu = of->cpu, o->dev = of->dev;
+            continue;
+        }
+        o->before = BEFORE + (number % 2 ? 1 + 2 * i : 0);
+        o->total = o->before + o->elements + AFTER;
+        size_t bytes = (size_t)o->total * ssa_dtype_size(o->dtype);
+        o->image = malloc(bytes);
+        o->want = malloc(bytes);
+        o->got = malloc(bytes);
+        if (!o->image || !o->want || !o->got) return ssa_fail(r->err, SSA_ERR_MEMORY, "out of memory for a case of %s", job->info.name);
+        ssa_status s = ssa_tensor_new(r->cpu, o->dtype, &o->cpu, o->total);
+        if (s) return ssa_fail(r->err, s, "%s", ssa_context_error(r->cpu)->text);
+        o->cpu = ssa_view_shape(o->cpu, o->before, o->rank, o->shape);
+    }
+    return SSA_OK;
+}
+
+static ssa_status create_on_device(runner *r, verify_job *job) {
+    for (int i = 0; i < job->info.count; i++) {
+        verify_operand *o = &job->operand[i];
+        if (o->alias >= 0) {
+            o->dev = job->operand[o->alias].dev;
+            continue;
+        }
+        SSA_TRY(ssa_tensor_new(r->dev, o->dtype, &o->dev, o->total));
+        o->dev = ssa_view_shape(o->dev, o->before, o->rank, o->shape);
+    }
+    return SSA_OK;
+}
+
+/* -- running ---------------------------------------------------------------------------------------------------------- */
+
+/* Writes the images, runs the call (recorded: through a program), reads everything back. */
+static ssa_status run_on(ssa_context *ctx, verify_job *job, bool on_device, bool recorded) {
+    ssa_tensor   t[SSA_MAX_OPERANDS];
+    ssa_program *program = NULL;
+    for (int i = 0; i < job->info.count; i++) {
+        verify_operand *o = &job->operand[i];
+        t[i] = on_device ? o->dev : o->cpu;
+        if (o->alias < 0) SSA_TRY(ssa_write(ctx, ssa_view(t[i], -o->before, o->total), o->image));
+    }
+    if (recorded) {
+        SSA_TRY(ssa_record_begin(ctx));
+        ssa_status s = ssa_run(ctx, job->c->op, job->info.count, t, &job->c->attr), end = ssa_record_end(ctx, &program);
+        if (!s) s = end;
+        if (!s) s = ssa_replay(ctx, program);
+        if (!s) s = ssa_wait(ctx);
+        ssa_program_free(ctx, program);
+        if (s) return s;
+    } else SSA_TRY(ssa_run(ctx, job->c->op, job->info.count, t, &job->c->attr));
+    for (int i = 0; i < job->info.count; i++) {
+        verify_operand *o = &job->operand[i];
+        if (o->alias < 0) SSA_TRY(ssa_read(ctx, ssa_view(t[i], -o->before, o->total), on_device ? o->got : o->want));
+    }
+    return SSA_OK;
+}
+
+static bool same(const verify_operand *o, const char *a, const char *b, int64_t i) {
+    size_t size = ssa_dtype_size(o->dtype), at = (size_t)i * size;
+    if (!memcmp(a + at, b + at, size)) return true;
+    double x = verify_get(a, o->dtype, i), y = verify_get(b, o->dtype, i);
+    return x != x && y != y; /* a NaN may lose its payload where 16-bit types are widened */
+}
+
+/* Guards of every operand and the whole of the inputs are what they were. */
+static bool untouched(const verify_job *job, char *reason, size_t size) {
+    for (int i = 0; i < job->info.count; i++) {
+        const verify_operand *o = &job->operand[i];
+        bool                  written = o->info.out;
+        for (int k = 0; k < job->info.count; k++) written |= job->operand[k].alias == i;
+        if (o->alias >= 0) continue;
+        for (int64_t k = 0; k < o->total; k++) {
+            bool inside = k >= o->before && k < o->before + o->elements;
+            if ((inside && written) || same(o, o->image, o->got, k)) continue;
+            if (inside) snprintf(reason, size, "input %s was written: element %lld", o->info.name, (long long)(k - o->before));
+            else if (k < o->before) snprintf(reason, size, "wrote %lld elements in front of %s", (long long)(o->before - k), o->info.name);
+            else snprintf(reason, size, "wrote element %lld of %s, which has %lld", (long long)(k - o->before), o->info.name, (long long)o->elements);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void report_all(runner *r, const verify_job *job, verify_status status, const char *reason) {
+    for (int i = job->info.inputs; i < job->info.count; i++) {
+        verify_row row = {.mode = r->mode, .op = job->info.name, .text = job->c->text, .device = ssa_context_device(r->dev), .output = job->operand[i].info.name,
+                          .dtype = job->act, .status = status};
+        snprintf(row.reason, sizeof row.reason, "%s", reason);
+        r->callback(r->user, &row);
+    }
+}
+
+/* A failure of the device becomes rows; only a lost device ends the run. */
+static ssa_status report_error(runner *r, const verify_job *job, ssa_status s) {
+    report_all(r, job, s == SSA_ERR_UNSUPPORTED ? VERIFY_UNSUPPORTED : VERIFY_FAILED, ssa_context_error(r->dev)->text);
+    if (s == SSA_ERR_DEVICE_LOST) return ssa_fail(r->err, s, "%s", ssa_context_error(r->dev)->text);
+    ssa_error_clear(ssa_context_error(r->dev));
+    return SSA_OK;
+}
+
+/* Keeps the bytes of a run of `got`, to be compared with the next one. */
+static bool equal_bits(const verify_job *job, char *const *earlier, int *operand, int64_t *element) {
+    for (int i = 0; i < job->info.count; i++) {
+        const verify_operand *o = &job->operand[i];
+        size_t                size = ssa_dtype_size(o->dtype);
+        if (o->alias >= 0 || !memcmp(earlier[i], o->got, (size_t)o->total * size)) continue;
+        for (*element = 0; !memcmp(earlier[i] + (size_t)*element * size, o->got + (size_t)*element * size, size);) ++*element;
+        /* the tail of the lists is undefined, but poisoned alike before both runs: it must still be equal */
+        *element -= o->before;
+        *operand = i;
+        return false;
+    }
+    return true;
+}
+
+static bool keep(const verify_job *job, char **earlier) {
+    for (int i = 0; i < job->info.count; i++) {
+        const verify_operand *o = &job->operand[i];
+        size_t                bytes = (size_t)o->total * ssa_dtype_size(o->dtype);
+        if (o->alias >= 0) continue;
+        if (!earlier[i] && !(earlier[i] = malloc(bytes))) return false;
+        memcpy(earlier[i], o->got, bytes);
+    }
+    return true;
+}
+
+static ssa_status compare_with_cpu(runner *r, verify_job *job) {
+    char      *earlier[SSA_MAX_OPERANDS] = {0};
+    char       reason[640] = "";
+    int        operand = 0;
+    int64_t    element = 0;
+    ssa_status s = run_on(r->cpu, job, false, false);
+    if (s) {
+        snprintf(reason, sizeof reason, "the CPU refuses: %s", ssa_context_error(r->cpu)->text);
+        ssa_error_clear(ssa_context_error(r->cpu));
+        report_all(r, job, VERIFY_FAILED, reason);
+        return SSA_OK;
+    }
+    s = run_on(r->dev, job, true, false);
+    if (s) return report_error(r, job, s);
+    if (!untouched(job, reason, sizeof reason)) {
+        report_all(r, job, VERIFY_FAILED, reason);
+        return SSA_OK;
+    }
+    verify_row row[SSA_MAX_OPERANDS];
+    for (int i = job->info.inputs; i < job->info.count; i++) {
+        row[i] = (verify_row){.mode = r->mode, .op = job->info.name, .text = job->c->text, .device = ssa_context_device(r->dev),
+                              .output = job->operand[i].info.name, .dtype = job->act};
+        verify_compare(job, i, &row[i]);
+    }
+    if (keep(job, earlier)) {
+        s = run_on(r->dev, job, true, true);
+        if (!s && !equal_bits(job, earlier, &operand, &element)) {
+            int at = operand < job->info.inputs ? job->info.inputs : operand;
+            row[at].status = VERIFY_FAILED;
+            snprintf(row[at].reason, sizeof row[at].reason, "a second run, recorded and replayed, gave other bits in %s, element %lld", job->info.operand[operand].name,
+                     (long long)element);
+        }
+    }
+    for (int i = 0; i < SSA_MAX_OPERANDS; i++) free(earlier[i]);
+    if (s) return report_error(r, job, s);
+    for (int i = job->info.inputs; i < job->info.count; i++) r->callback(r->user, &row[i]);
+    return SSA_OK;
+}
+
+static ssa_status compare_repeats(runner *r, verify_job *job) {
+    char      *earlier[SSA_MAX_OPERANDS] = {0};
+    char       reason[640] = "";
+    ssa_status s = SSA_OK;
+    for (int i = 0; i < r->times && !s && !*reason; i++) {
+        int     operand = 0;
+        int64_t element = 0;
+        r->before(r->user, i);
+        s = run_on(r->dev, job, true, false);
+        if (!s && i && !equal_bits(job, earlier, &operand, &element))
+            snprintf(reason, sizeof reason, "run %d gave other bits in %s, element %lld", i + 1, job->info.operand[operand].name, (long long)element);
+        if (!s && !i && !keep(job, earlier)) s = SSA_ERR_MEMORY;
+    }
+    for (int i = 0; i < SSA_MAX_OPERANDS; i++) free(earlier[i]);
+    if (s) return report_error(r, job, s);
+    report_all(r, job, *reason ? VERIFY_FAILED : VERIFY_OK, reason);
+    return SSA_OK;
+}
+
+/* -- the walk --------------------------------------------------------------------------------------------------------- */
+
+/* Dtypes that make a difference to this case. */
+static bool dtype_applies(const verify_case *c, ssa_dtype act) {
+    ssa_op_info info;
+    bool        matters = false;
+    ssa_op_describe(c->op, &info);
+    for (int i = 0; i < info.count; i++) matters |= info.operand[i].type == 'a' || (c->other == VERIFY_SAME_DTYPE && strchr("bx", info.operand[i].type));
+    if (!matters) return act == SSA_F32;
+    for (int k = 0; k < 2; k++)
+        if (c->alias[k][0] && dtype_of(c, &info.operand[(int)c->alias[k][0]], act) != dtype_of(c, &info.operand[(int)c->alias[k][1]], act)) return false;
+    return c->op != SSA_MATMUL || c->other != (int)act; /* the same case as the one with VERIFY_SAME_DTYPE */
+}
+
+static ssa_status run_case(runner *r, const verify_case *c, ssa_dtype act, int number) {
+    verify_job job;
+    char       name[256];
+    snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(act), c->text);
+    if ((c->full && !r->options.full) || !dtype_applies(c, act)) return SSA_OK;
+    if (r->filtered && regexec(&r->filter, name, 0, NULL, 0)) return SSA_OK;
+    ssa_status s = job_init(r, &job, c, act, number);
+    if (!s && r->options.seconds > 0 && now() - r->started > r->options.seconds) report_all(r, &job, VERIFY_SKIPPED, "the time budget is spent");
+    else if (!s) s = verify_fill(&job, r->err);
+    if (!s) {
+        ssa_status created = create_on_device(r, &job);
+        if (created) s = report_error(r, &job, created);
+        else s = r->times ? compare_repeats(r, &job) : compare_with_cpu(r, &job);
+    }
+    job_free(r, &job);
+    return s;
+}
+
+static ssa_status walk(runner *r) {
+    static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
+    verify_case_list       list;
+    unsigned               wanted = r->options.dtypes ? r->options.dtypes : 1u << SSA_F32 | 1u << SSA_F16 | 1u << SSA_BF16;
+    if (r->options.filter) {
+        int bad = regcomp(&r->filter, r->options.filter, REG_EXTENDED | REG_NOSUB);
+        if (bad) return ssa_fail(r->err, SSA_ERR_INPUT, "filter \"%s\" is not a regular expression", r->options.filter);
+        r->filtered = true;
+    }
+    ssa_status s = ssa_open("cpu", NULL, &r->cpu, r->err);
+    if (!s) s = verify_cases(&list, r->err);
+    if (!s) {
+        r->started = now();
+        for (int i = 0; i < list.count && !s; i++)
+            for (int d = 0; d < 3 && !s; d++)
+                if (wanted >> dtypes[d] & 1) s = run_case(r, &list.at[i], dtypes[d], i + d);
+        free(list.at);
+    }
+    ssa_close(r->cpu);
+    if (r->filtered) regfree(&r->filter);
+    return s;
+}
+
+ssa_status verify_ops(ssa_context *ctx, const verify_options *options, verify_callback callback, void *user, ssa_error *err) {
+    runner r = {.mode = "ops", .dev = ctx, .callback = callback, .user = user, .err = err};
+    if (options) r.options = *options;
+    return walk(&r);
+}
+
+ssa_status verify_repeat(ssa_context *ctx, const verify_options *options, int times, void (*before)(void *user, int i), verify_callback callback, void *user,
+                         ssa_error *err) {
+    runner r = {.mode = "repeat", .dev = ctx, .callback = callback, .user = user, .err = err, .times = times, .before = before};
+    if (options) r.options = *options;
+    return walk(&r);
+}

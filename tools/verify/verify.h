@@ -1,0 +1,118 @@
+/* Verification: is a device right? Driven by the table of operations, through the public API only; linked into the tests and
+ * into the `ssa` command.
+ *
+ *   cases.c    which shapes and attributes of each operation are tried (odd ones on purpose)
+ *   inputs.c   operands of a case: random data suited to each operand, in buffers with guard zones
+ *   compare.c  the error measures, their limits, and the written exceptions
+ *   ops.c      runs a case on the CPU and on the device, twice, and reports rows
+ *   grad.c     the CPU's backward operations against finite differences in f64 */
+#ifndef SSA_VERIFY_H
+#define SSA_VERIFY_H
+
+#include "ssa/ssa.h"
+
+typedef enum { VERIFY_OK, VERIFY_FAILED, VERIFY_UNSUPPORTED, VERIFY_SKIPPED } verify_status;
+const char *verify_status_name(verify_status s);
+
+/* One finding: an output of a case. Strings live as long as the callback runs. */
+typedef struct verify_row {
+    const char   *mode;    /* "ops", "repeat", "grad" */
+    const char   *op;
+    const char   *text;    /* the case: "B=1 T=63 Q=6 H=2 D=16 accumulate" */
+    const char   *device;
+    const char   *output;  /* name of the operand */
+    ssa_dtype     dtype;
+    double        error, limit; /* NMSE; grad: relative error; select: share of queries whose set differs */
+    verify_status status;
+    char          reason[640];  /* why it is not ok, or what exception applies; empty if neither */
+} verify_row;
+
+typedef void (*verify_callback)(void *user, const verify_row *row);
+
+typedef struct verify_options {
+    const char *filter;  /* extended regular expression over "op dtype case"; NULL: everything */
+    bool        full;    /* the larger cases too */
+    unsigned    dtypes;  /* bits 1 << SSA_F32 ...; 0: f32, f16, bf16 */
+    uint64_t    seed;
+    double      seconds; /* time budget; cases beyond it are reported as skipped; 0: none */
+} verify_options;
+
+/* Every operation on ctx against the CPU: outputs poisoned, guard zones checked, run twice (the second time recorded and
+ * replayed), bits of both runs compared. Only a wrong filter or a lost device is an error; what is wrong stands in the rows. */
+ssa_status verify_ops(ssa_context *ctx, const verify_options *options, verify_callback callback, void *user, ssa_error *err);
+
+/* Every operation `times` times on ctx, before(user, i) called first each time (set threads, start other work): equal bits. */
+ssa_status verify_repeat(ssa_context *ctx, const verify_options *options, int times, void (*before)(void *user, int i), verify_callback callback,
+                         void *user, ssa_error *err);
+
+/* Backward operations of the CPU in f64 against central differences; filter over "op f64 case". */
+ssa_status verify_grad(const verify_options *options, verify_callback callback, void *user, ssa_error *err);
+
+/* -- inside ---------------------------------------------------------------------------------------------------------- */
+
+enum { VERIFY_SAME_DTYPE = -1 }; /* verify_case.other: the `b` or `x` operand has the dtype of the `a` operands */
+
+/* How inputs are made where an operation has several interesting kinds of them. */
+typedef enum {
+    DATA_PLAIN,
+    DATA_LARGE,     /* values at which exp overflows or softmax is one-hot */
+    DATA_ZERO_ROWS, /* rows of zeros among the others */
+    DATA_SELECTED,  /* idx as select gives it (else random sets) */
+    DATA_INFINITE,  /* clip: the sum of squares is not finite; adamw: the factor is -1 */
+    DATA_IGNORED    /* every target or token is outside the vocabulary */
+} verify_data;
+
+typedef struct verify_case {
+    ssa_op      op;
+    ssa_attrs   attr;
+    bool        full;        /* not in the quick set */
+    int         other;       /* dtype of the `b` or `x` operand */
+    bool        rank2;       /* matmul without a batch dimension */
+    signed char alias[2][2]; /* output (operand number) that shares memory with an input; 0,0: none */
+    verify_data data;
+    int64_t     dim[26];     /* by letter */
+    char        text[160];
+} verify_case;
+
+typedef struct verify_case_list { verify_case *at; int count, capacity; } verify_case_list;
+ssa_status verify_cases(verify_case_list *list, ssa_error *err); /* at: malloc'ed, freed by the caller */
+
+/* An operand of a running case: an image of its whole buffer on the host, guard zones included. */
+typedef struct verify_operand {
+    ssa_operand_info info;
+    ssa_dtype        dtype;
+    int              rank, alias; /* alias: operand whose memory this one shares, or -1 */
+    int64_t          shape[SSA_MAX_RANK], elements;
+    int64_t          before, total; /* elements of guard in front; elements of the buffer */
+    char            *image;  /* what is written before a run */
+    char            *want;   /* the CPU's buffer after the run */
+    char            *got;    /* the device's */
+    ssa_tensor       cpu, dev; /* views at `before` */
+} verify_operand;
+
+typedef struct verify_job {
+    const verify_case *c;
+    ssa_op_info        info;
+    ssa_dtype          act;
+    uint64_t           random; /* state of the generator */
+    ssa_context       *cpu;
+    verify_operand     operand[SSA_MAX_OPERANDS];
+} verify_job;
+
+#define VDIM(c, letter) ((c)->dim[(letter) - 'A'])
+
+/* Fills the images; derived operands (stat, lists, idx, rstd) come from the CPU's own operations. */
+ssa_status verify_fill(verify_job *job, ssa_error *err);
+double     verify_get(const void *image, ssa_dtype dtype, int64_t i);
+void       verify_set(void *image, ssa_dtype dtype, int64_t i, double value);
+uint64_t   verify_random(uint64_t *state);
+double     verify_uniform(uint64_t *state); /* [0, 1) */
+double     verify_normal(uint64_t *state);
+/* A set of blocks for every query: the current one, some earlier ones, -1 in the rest, in any order; `future` strews in
+ * blocks that the query must skip. idx: [B,T,S,K] */
+void       verify_random_blocks(uint64_t *state, int32_t *idx, int64_t B, int64_t T, int64_t S, int64_t K, int block_size, bool future);
+
+/* Compares output i of a job: fills error, limit, status, reason. */
+void verify_compare(const verify_job *job, int i, verify_row *row);
+
+#endif
