@@ -108,6 +108,11 @@ typedef struct device_vtable {
      * measurement, hence not called while recording: lowering asks through gpu_gemm_offer (host/lower). */
     bool (*gemm_offer)(device *dev, const dev_gemm *gemm, uint64_t *workspace);
 
+    /* Choices made by timing, one line of text each ("gemm nt 512 1024 128 1 clblast"), for the run's trainer.json. Set before
+     * the first launch, they stand instead of measuring; what follows the choice in a line is ignored. Both may be NULL. */
+    ssa_status (*choices_get)(device *dev, void (*line)(void *user, const char *text), void *user);
+    ssa_status (*choices_set)(device *dev, const char *line, ssa_error *err);
+
     ssa_status (*profile)(device *dev, ssa_profile_row *rows, int capacity, int *count, ssa_error *err); /* may be NULL */
     int (*validation_messages)(const device *dev);                                                      /* may be NULL */
     void (*destroy)(device *dev);
@@ -118,6 +123,9 @@ struct device {
     const device_vtable *vt;
     dev_info             info;
     dev_limits           limits;
+    /* Set by gpu_backend_create: runs our own kernels for C = op(A) op(B) on these buffers from their start, for a gemm_offer
+     * to time its library against. NULL: there is nothing to compare with, and a library that is right is taken. */
+    ssa_status (*own_gemm)(device *dev, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err);
 };
 
 /* Opens the device number `index` of an API, and lists them without opening (infos[capacity]; *count is how many there are;
