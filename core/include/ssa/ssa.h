@@ -9,5 +9,6 @@
 #include "ssa/ops.h"
 #include "ssa/status.h"
 #include "ssa/tensor.h"
+#include "ssa/train.h"
 
 #endif

@@ -1,0 +1,80 @@
+/* Training: options, presets, the step loop, checkpoints. */
+#ifndef SSA_TRAIN_H
+#define SSA_TRAIN_H
+
+#include "ssa/model.h"
+#include <signal.h>
+#include <stdio.h>
+
+typedef struct ssa_train_options {
+    ssa_model_config model;
+    char      data[1024];      /* text file, .bin shard or folder of shards */
+    char      val_data[1024];  /* the same for validation; empty: the tail of data */
+    char      out[1024];       /* the run's folder */
+    char      init_from[1024]; /* weights from this checkpoint folder; empty: random */
+    char      preset[32];
+    ssa_dtype dtype;
+    int64_t   batch, seq;
+    int       accum;
+    int64_t   steps;           /* length of the run and of its schedule */
+    int64_t   stop_at;         /* save and leave after this step; 0: run to the end */
+    int64_t   warmup;          /* steps */
+    double    lr, min_lr, weight_decay, clip, beta1, beta2, eps;
+    double    val_fraction;
+    int64_t   eval_every, eval_rows; /* steps; validation rows used (0: all) */
+    int64_t   save_every;
+    int       keep;            /* newest checkpoints kept */
+    int64_t   log_every;
+    uint64_t  seed;
+    bool      recompute;
+} ssa_train_options;
+
+/* Fills everything from a preset: quickstart, 10m, 30m, 300m, 1b. */
+ssa_status  ssa_train_preset(const char *name, ssa_train_options *out, ssa_error *err);
+const char *ssa_train_preset_names(void); /* "quickstart, 10m, ..." */
+
+/* Options as a table, for flags, config files and trainer.json alike. */
+typedef enum { SSA_OPT_STRING, SSA_OPT_INT, SSA_OPT_I64, SSA_OPT_U64, SSA_OPT_FLOAT, SSA_OPT_DOUBLE, SSA_OPT_BOOL, SSA_OPT_CHOICE } ssa_option_kind;
+typedef struct ssa_option {
+    const char     *name;    /* as in a config file; as a flag --name with - for _ */
+    ssa_option_kind kind;
+    size_t          offset;  /* into ssa_train_options */
+    double          min, max;
+    const char     *choices; /* "f32 bf16 f16": the value is the index; strings: their capacity in max */
+    const char     *help;
+} ssa_option;
+const ssa_option *ssa_train_option_table(int *count);
+/* Sets one option from text; the sentence names option and value. */
+ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *value, ssa_error *err);
+/* Sets options from a JSON object of them (a config file). */
+ssa_status ssa_train_read_config(ssa_train_options *o, const char *path, ssa_error *err);
+/* Whether the values make a run, as far as can be told without data and device. */
+ssa_status ssa_train_check(const ssa_train_options *o, ssa_error *err);
+
+/* The options of the newest checkpoint of a run, and that checkpoint's folder. */
+ssa_status ssa_train_resume(const char *run, ssa_train_options *out, char *checkpoint, size_t capacity, ssa_error *err);
+
+/* Learning rate of step 1, 2, ...: linear warm-up, then a cosine down to min_lr. */
+double ssa_train_lr(const ssa_train_options *o, int64_t step);
+
+typedef struct ssa_train_result {
+    int64_t step;          /* the last step done */
+    double  val_full, val_sparse; /* of the last evaluation, nats a token */
+    char    checkpoint[1200];     /* the last one written; empty: none */
+    bool    stopped;       /* by *stop or stop_at, before the end */
+} ssa_train_result;
+
+/* Trains: progress lines go to `progress` (may be NULL), JSON lines to OUT/log.jsonl, checkpoints to OUT/step-NNNNNN.
+ * checkpoint: a checkpoint folder to continue from bit for bit, or NULL to start. *stop != 0 (set by a signal handler) saves
+ * and leaves after the step at hand. A loss or gradient that is not finite stops the run and names the step and the last
+ * good checkpoint. */
+ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *o, const char *checkpoint, FILE *progress, const volatile sig_atomic_t *stop,
+                     ssa_train_result *result, ssa_error *err);
+
+/* Mean validation loss of the first `count` rows (0: all) under one main stream. */
+ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, int main, double *loss, ssa_error *err);
+
+/* A checkpoint folder opened for inference: config.json and weights. top_k 0: the config's. */
+ssa_status ssa_model_open(ssa_context *ctx, const char *dir, int64_t batch, int64_t seq, ssa_dtype dtype, int top_k, bool both_streams, ssa_model **out);
+
+#endif

@@ -1,0 +1,253 @@
+/* The step loop. */
+#include "train.h"
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct trainer {
+    ssa_context             *ctx;
+    const ssa_train_options *o;
+    ssa_model               *model;
+    ssa_tokens              *tokens, *val_tokens;
+    ssa_rows                 train, val;
+    int32_t                 *inputs, *targets; /* one micro-batch */
+    train_log                log;
+    FILE                    *progress;
+    ssa_train_result        *result;
+    ssa_error               *err;
+    double                   started;
+    int64_t                  first; /* step before the first one done here */
+} trainer;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* A failure inside the context, as the run's failure. */
+static ssa_status from_context(trainer *t, ssa_status s) { return s ? ssa_fail(t->err, s, "%s", ssa_context_error(t->ctx)->text) : SSA_OK; }
+#define CTX(call) SSA_TRY(from_context(t, (call)))
+
+/* -- evaluation ---------------------------------------------------------------------------------------------------------- */
+
+ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, int main, double *loss, ssa_error *err) {
+    int64_t  B = ssa_model_options_of(m)->batch, T = ssa_model_options_of(m)->seq, n = count && count < rows->count ? count : rows->count;
+    int32_t *inputs = malloc((size_t)(B * T) * sizeof *inputs), *targets = malloc((size_t)(B * T) * sizeof *targets);
+    double   sum = 0;
+    ssa_status s = inputs && targets ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for an evaluation batch");
+    for (int64_t row = 0; row < n && !s; row += B) {
+        for (int64_t b = 0; b < B && !s; b++) {
+            int64_t r = row + b < n ? row + b : row; /* the last batch is filled up with rows that do not count */
+            s = ssa_rows_get(rows, r, inputs + b * T, targets + b * T, err);
+            if (row + b >= n)
+                for (int64_t i = 0; i < T; i++) targets[b * T + i] = -1;
+        }
+        double ce = 0;
+        if (!s) s = ssa_model_set_batch(m, inputs, targets);
+        if (!s) s = ssa_model_eval(m, main, &ce);
+        sum += ce;
+    }
+    free(inputs);
+    free(targets);
+    *loss = sum / (double)(n * T);
+    return s;
+}
+
+static ssa_status evaluate(trainer *t, int64_t step) {
+    const ssa_train_options *o = t->o;
+    double                  *to[2] = {&t->result->val_full, &t->result->val_sparse};
+    for (int main = 0; main < 2; main++) CTX(ssa_train_evaluate(t->model, &t->val, o->eval_rows, main, to[main], t->err));
+    if (t->progress) fprintf(t->progress, "step %lld/%lld  validation: full %.4f  sparse %.4f\n", (long long)step, (long long)o->steps, *to[0], *to[1]), fflush(t->progress);
+    cJSON *line = cJSON_CreateObject();
+    cJSON_AddNumberToObject(line, "step", (double)step);
+    cJSON_AddNumberToObject(line, "val_full", *to[0]);
+    cJSON_AddNumberToObject(line, "val_sparse", *to[1]);
+    return log_line(&t->log, line, t->err);
+}
+
+/* -- a step ---------------------------------------------------------------------------------------------------------------- */
+
+static int coin(const ssa_train_options *o, int64_t micro_batch) {
+    return ssa_uniform(o->seed, SSA_STREAM_COIN, (uint64_t)micro_batch) < (double)o->model.p_full ? SSA_MAIN_FULL : SSA_MAIN_SPARSE;
+}
+
+static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *full_count) {
+    const ssa_train_options *o = t->o;
+    *full_count = 0;
+    for (int a = 0; a < o->accum; a++) {
+        int64_t micro = (step - 1) * o->accum + a;
+        int     main = coin(o, micro);
+        *full_count += main == SSA_MAIN_FULL;
+        for (int64_t b = 0; b < o->batch; b++) {
+            int64_t row = ssa_rows_shuffled(&t->train, o->seed, micro * o->batch + b);
+            SSA_TRY(ssa_rows_get(&t->train, row, t->inputs + b * o->seq, t->targets + b * o->seq, t->err));
+        }
+        CTX(ssa_model_set_batch(t->model, t->inputs, t->targets));
+        CTX(ssa_model_train(t->model, main, a > 0));
+    }
+    CTX(ssa_model_update(t->model, step, (float)ssa_train_lr(o, step)));
+    CTX(ssa_model_losses(t->model, losses));
+    if (!isfinite(losses->ce) || !isfinite(losses->align) || losses->factor < 0)
+        return ssa_fail(t->err, SSA_ERR_RUNTIME, "step %lld: the %s is not finite; the last good checkpoint is %s", (long long)step,
+                        !isfinite(losses->ce) ? "cross-entropy" : !isfinite(losses->align) ? "alignment loss" : "gradient norm",
+                        t->result->checkpoint[0] ? t->result->checkpoint : "none");
+    return SSA_OK;
+}
+
+static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full_count) {
+    const ssa_train_options *o = t->o;
+    double seconds = now() - t->started, done = (double)(step - t->first), rate = done * (double)(o->batch * o->seq * o->accum) / seconds;
+    double left = seconds / done * (double)((o->stop_at ? o->stop_at : o->steps) - step);
+    if (t->progress && (step % o->log_every == 0 || step == t->first + 1 || step == o->steps))
+        fprintf(t->progress, "step %lld/%lld  ce %.4f  align %.5f  norm %.3f  lr %.2e  %.0f tokens/s  %d:%02d:%02d left\n", (long long)step, (long long)o->steps, (double)l->ce,
+                (double)l->align, (double)l->norm, ssa_train_lr(o, step), rate, (int)(left / 3600), (int)fmod(left / 60, 60), (int)fmod(left, 60)), fflush(t->progress);
+    cJSON *line = cJSON_CreateObject();
+    cJSON_AddNumberToObject(line, "step", (double)step);
+    cJSON_AddNumberToObject(line, "ce", (double)l->ce);
+    cJSON_AddNumberToObject(line, "align", (double)l->align);
+    cJSON_AddNumberToObject(line, "norm", (double)l->norm);
+    cJSON_AddNumberToObject(line, "lr", ssa_train_lr(o, step));
+    cJSON_AddNumberToObject(line, "full", (double)full_count / o->accum);
+    cJSON_AddNumberToObject(line, "tokens_per_s", floor(rate));
+    return log_line(&t->log, line, t->err);
+}
+
+static ssa_status save(trainer *t, int64_t step) {
+    SSA_TRY(checkpoint_write(t->ctx, t->model, t->o, step, t->result->checkpoint, t->err));
+    if (t->progress) fprintf(t->progress, "saved %s\n", t->result->checkpoint), fflush(t->progress);
+    return SSA_OK;
+}
+
+static ssa_status loop(trainer *t, const volatile sig_atomic_t *stop) {
+    const ssa_train_options *o = t->o;
+    int64_t                  last = o->stop_at ? o->stop_at : o->steps;
+    t->started = now();
+    for (int64_t step = t->first + 1; step <= last; step++) {
+        ssa_losses losses;
+        int        full_count;
+        SSA_TRY(one_step(t, step, &losses, &full_count));
+        SSA_TRY(report(t, step, &losses, full_count));
+        t->result->step = step;
+        bool leaving = stop && *stop, end = step == last;
+        if ((o->eval_every && step % o->eval_every == 0) || step == o->steps) SSA_TRY(evaluate(t, step));
+        if ((o->save_every && step % o->save_every == 0) || end || leaving) SSA_TRY(save(t, step));
+        if (leaving || end) {
+            t->result->stopped = step < o->steps;
+            if (t->progress && leaving) fprintf(t->progress, "interrupted after step %lld; continue with --resume %s\n", (long long)step, o->out);
+            break;
+        }
+    }
+    return SSA_OK;
+}
+
+/* -- before the loop --------------------------------------------------------------------------------------------------------- */
+
+static ssa_status open_data(trainer *t, ssa_train_options *o) {
+    SSA_TRY(ssa_tokens_open(o->data, &t->tokens, t->err));
+    if (o->model.vocab_size == 0) o->model.vocab_size = ssa_tokens_vocabulary(t->tokens);
+    if (o->model.vocab_size < ssa_tokens_vocabulary(t->tokens))
+        return ssa_fail(t->err, SSA_ERR_INPUT, "vocab %lld is smaller than the data's vocabulary of %lld", (long long)o->model.vocab_size, (long long)ssa_tokens_vocabulary(t->tokens));
+    SSA_TRY(ssa_rows_split(t->tokens, o->seq, o->val_fraction, &t->train, &t->val, t->err));
+    if (o->val_data[0]) {
+        SSA_TRY(ssa_tokens_open(o->val_data, &t->val_tokens, t->err));
+        int64_t rows = (ssa_tokens_count(t->val_tokens) - 1) / o->seq;
+        if (rows < 1) return ssa_fail(t->err, SSA_ERR_INPUT, "%s has fewer than the %lld tokens of one row", o->val_data, (long long)o->seq + 1);
+        t->train.count += t->val.count;
+        t->val = (ssa_rows){.tokens = t->val_tokens, .seq = o->seq, .count = rows};
+    }
+    return SSA_OK;
+}
+
+/* Says what will not fit before anything is allocated. */
+static ssa_status check_memory(trainer *t, const ssa_train_options *o, const ssa_model_options *mo) {
+    ssa_model_plan plan;
+    CTX(ssa_model_make_plan(t->ctx, &o->model, mo, &plan));
+    uint64_t have = ssa_context_memory(t->ctx);
+    if (have && plan.total > have) {
+        char hint[96] = "no batch fits";
+        if (plan.largest_batch) snprintf(hint, sizeof hint, "the largest batch that fits is %lld", (long long)plan.largest_batch);
+        return ssa_fail(t->err, SSA_ERR_INPUT, "batch %lld needs %.2f GiB, %s has %.2f GiB; %s", (long long)o->batch, (double)plan.total / (1 << 30), ssa_context_device(t->ctx),
+                        (double)have / (1 << 30), hint);
+    }
+    if (t->progress)
+        fprintf(t->progress, "%s (%s): %.2f M parameters, %.3g GFLOP a step, %.1f MiB of memory\n", ssa_context_device(t->ctx), ssa_context_description(t->ctx),
+                (double)plan.parameters / 1e6, plan.flops_step / 1e9, (double)plan.total / (1 << 20));
+    return SSA_OK;
+}
+
+static ssa_status make_folder(trainer *t, const char *dir, bool resuming) {
+    char    newest[1200];
+    int64_t step;
+    if (mkdir(dir, 0777) && errno != EEXIST) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot make the folder %s: %s", dir, strerror(errno));
+    if (access(dir, W_OK | X_OK)) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot write into the folder %s: %s", dir, strerror(errno));
+    if (resuming) return SSA_OK;
+    SSA_TRY(checkpoint_newest(dir, newest, sizeof newest, &step, t->err));
+    if (newest[0]) return ssa_fail(t->err, SSA_ERR_INPUT, "%s already holds a run (%s): continue it with --resume, or name another --out", dir, newest);
+    return SSA_OK;
+}
+
+/* --init-from: the weights are the checkpoint's, everything else is this run's. */
+static ssa_status init_weights(trainer *t, const ssa_train_options *o, const char *checkpoint) {
+    if (checkpoint) CTX(checkpoint_load(t->model, checkpoint, true, t->err));
+    else if (o->init_from[0]) CTX(checkpoint_load(t->model, o->init_from, false, t->err));
+    else CTX(ssa_model_init(t->model, o->seed));
+    return SSA_OK;
+}
+
+static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint, const volatile sig_atomic_t *stop) {
+    ssa_train_options of_checkpoint;
+    SSA_TRY(ssa_train_check(o, t->err));
+    if (checkpoint) SSA_TRY(checkpoint_read_options(checkpoint, &of_checkpoint, &t->first, t->err));
+    if (t->first >= (o->stop_at ? o->stop_at : o->steps))
+        return ssa_fail(t->err, SSA_ERR_INPUT, "%s is at step %lld already, nothing is left to do", checkpoint, (long long)t->first);
+    SSA_TRY(open_data(t, o));
+    ssa_model_options mo = {.batch = o->batch, .seq = o->seq, .dtype = o->dtype, .training = true, .recompute = o->recompute, .accum = o->accum, .beta1 = (float)o->beta1,
+                            .beta2 = (float)o->beta2, .eps = (float)o->eps, .weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip};
+    SSA_TRY(check_memory(t, o, &mo));
+    SSA_TRY(make_folder(t, o->out, checkpoint != NULL));
+    t->inputs = malloc((size_t)(o->batch * o->seq) * sizeof *t->inputs);
+    t->targets = malloc((size_t)(o->batch * o->seq) * sizeof *t->targets);
+    if (!t->inputs || !t->targets) return ssa_fail(t->err, SSA_ERR_MEMORY, "out of memory for a batch");
+    CTX(ssa_model_create(t->ctx, &o->model, &mo, &t->model));
+    SSA_TRY(init_weights(t, o, checkpoint));
+    if (checkpoint) snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", checkpoint);
+    SSA_TRY(log_open(&t->log, o->out, t->first, t->err));
+    return loop(t, stop);
+}
+
+ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *options, const char *checkpoint, FILE *progress, const volatile sig_atomic_t *stop,
+                     ssa_train_result *result, ssa_error *err) {
+    ssa_train_options o = *options;
+    trainer           t = {.ctx = ctx, .o = &o, .progress = progress, .result = result, .err = err};
+    memset(result, 0, sizeof *result);
+    ssa_status s = run(&t, &o, checkpoint, stop);
+    log_close(&t.log);
+    ssa_model_free(t.model);
+    ssa_tokens_close(t.tokens);
+    ssa_tokens_close(t.val_tokens);
+    free(t.inputs);
+    free(t.targets);
+    return s;
+}
+
+/* -- a checkpoint for inference ------------------------------------------------------------------------------------------------ */
+
+ssa_status ssa_model_open(ssa_context *ctx, const char *dir, int64_t batch, int64_t seq, ssa_dtype dtype, int top_k, bool both_streams, ssa_model **out) {
+    ssa_error        *err = ssa_context_error(ctx);
+    ssa_model_config  config;
+    ssa_model_options mo = {.batch = batch, .seq = seq, .dtype = dtype, .both_streams = both_streams};
+    SSA_TRY(ssa_config_read(dir, &config, err));
+    if (top_k) config.top_k = top_k;
+    SSA_TRY(ssa_model_create(ctx, &config, &mo, out));
+    ssa_status s = checkpoint_load(*out, dir, false, err);
+    if (s) {
+        ssa_model_free(*out);
+        *out = NULL;
+    }
+    return s;
+}
