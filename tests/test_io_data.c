@@ -1,0 +1,378 @@
+/* config.json, tokens, rows and random numbers. */
+#include "ssa/config.h"
+#include "ssa/io.h"
+#include "ssa/ops.h"
+#include <check.h>
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static void make_dir(void) {
+    strcpy(dir, "/tmp/ssa_test_io_XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void remove_dir(void) { nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
+
+static const char *at(const char *name) {
+    static char path[4][160];
+    static int next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
+static void put(const char *name, const void *data, size_t bytes) {
+    FILE *f = fopen(at(name), "wb");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(data, 1, bytes, f), bytes);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void says(const ssa_error *err, const char *text) { ck_assert_msg(strstr(err->text, text), "\"%s\" lacks \"%s\"", err->text, text); }
+
+/* -- config.json ------------------------------------------------------------------------------------------------------------ */
+
+#define NEEDED "\"vocab_size\":256,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":4"
+
+static ssa_model_config read_ok(const char *json) {
+    ssa_error err = {0};
+    ssa_model_config c;
+    put("config.json", json, strlen(json));
+    ck_assert_msg(!ssa_config_read(dir, &c, &err), "%s", err.text);
+    return c;
+}
+
+static void refused(const char *json, const char *why) {
+    ssa_error err = {0};
+    ssa_model_config c;
+    put("config.json", json, strlen(json));
+    ck_assert_msg(ssa_config_read(dir, &c, &err) == SSA_ERR_INPUT, "%s was read", json);
+    says(&err, at("config.json"));
+    says(&err, why);
+}
+
+START_TEST(config_defaults) {
+    ssa_model_config c = read_ok("{" NEEDED "}");
+    ck_assert_int_eq(c.n_kv_heads, 4);
+    ck_assert_int_eq(c.head_dim, 16);
+    ck_assert_int_eq(c.block_size, 16);
+    ck_assert_int_eq(c.top_k, 16);
+    ck_assert(c.rms_norm_eps == 1e-5f && c.rope_theta == 500000 && c.tie_word_embeddings && c.rope_factor == 0);
+    ck_assert(c.score == SSA_SCORE_SOFTMAX && c.select == SSA_SELECT_EXACT && c.loss == SSA_LOSS_SMOOTHL1 && !c.share_per_head && c.align_gated);
+    ck_assert(c.alpha == 10 && c.p_full == 0.5f);
+    c = read_ok("{" NEEDED ",\"head_dim\":null,\"rope_scaling\":null,\"window_size\":0,\"unknown\":{\"x\":[1]},\"model_type\":\"llama\","
+                "\"hidden_act\":\"silu\",\"num_key_value_heads\":2,\"rope_theta\":10000,\"tie_word_embeddings\":false,\"block_counts\":4}");
+    ck_assert(c.head_dim == 16 && c.n_kv_heads == 2 && c.rope_theta == 10000 && !c.tie_word_embeddings && c.top_k == 4);
+    c = read_ok("{" NEEDED ",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1234.5}}");
+    ck_assert(c.rope_theta == 1234.5 && c.rope_factor == 0);
+    c = read_ok("{" NEEDED ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":32.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+                "\"original_max_position_embeddings\":8192}}");
+    ck_assert(c.rope_factor == 32 && c.rope_low_freq_factor == 1 && c.rope_high_freq_factor == 4 && c.rope_original_length == 8192);
+}
+END_TEST
+
+START_TEST(config_roundtrip) {
+    ssa_error err = {0};
+    ssa_model_config back, c;
+    char *a, *b;
+    size_t na, nb;
+    ssa_config_default(&c);
+    c.vocab_size = 300, c.hidden_size = 96, c.intermediate_size = 160, c.n_layers = 3, c.n_heads = 6, c.n_kv_heads = 2, c.head_dim = 18;
+    c.block_size = 32, c.top_k = 7, c.rms_norm_eps = 1.2345678e-6f, c.rope_theta = 1e6 / 3, c.max_position_embeddings = 4096;
+    c.tie_word_embeddings = false, c.initializer_range = 0.1f / 3, c.rope_factor = 8.1, c.rope_low_freq_factor = 1.0 / 3;
+    c.rope_high_freq_factor = 4, c.rope_original_length = 8192, c.score = SSA_SCORE_DOT, c.select = SSA_SELECT_COMPAT, c.loss = SSA_LOSS_L2;
+    c.share_per_head = true, c.align_gated = false, c.alpha = 1.0f / 3, c.p_full = 1;
+    ck_assert_msg(!ssa_config_write(dir, &c, &err), "%s", err.text);
+    ck_assert_msg(!ssa_file_read(at("config.json"), 1 << 16, &a, &na, &err), "%s", err.text);
+    ck_assert_msg(!ssa_config_read(dir, &back, &err), "%s", err.text);
+#define SAME(field) ck_assert_msg(back.field == c.field, #field)
+    SAME(vocab_size); SAME(hidden_size); SAME(intermediate_size); SAME(n_layers); SAME(n_heads); SAME(n_kv_heads); SAME(head_dim);
+    SAME(block_size); SAME(top_k); SAME(rms_norm_eps); SAME(rope_theta); SAME(max_position_embeddings); SAME(tie_word_embeddings);
+    SAME(initializer_range); SAME(rope_factor); SAME(rope_low_freq_factor); SAME(rope_high_freq_factor); SAME(rope_original_length);
+    SAME(score); SAME(select); SAME(loss); SAME(share_per_head); SAME(align_gated); SAME(alpha); SAME(p_full);
+    ck_assert_msg(!ssa_config_write(dir, &back, &err), "%s", err.text);
+    ck_assert_msg(!ssa_file_read(at("config.json"), 1 << 16, &b, &nb, &err), "%s", err.text);
+    ck_assert(na == nb && !memcmp(a, b, na));
+    free(a);
+    free(b);
+}
+END_TEST
+
+START_TEST(config_errors) {
+    ssa_error err = {0};
+    ssa_model_config c;
+    ck_assert_int_eq(ssa_config_read(at("nowhere"), &c, &err), SSA_ERR_INPUT);
+    says(&err, "nowhere/config.json cannot be opened");
+    refused("", "not JSON");
+    refused("[1]", "a list where an object");
+    refused("{" NEEDED, "not JSON");
+    refused("{\"vocab_size\":256}", "hidden_size is missing");
+    refused("{\"vocab_size\":256,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":\"four\"}",
+            "num_attention_heads is a string where a whole number is needed");
+    refused("{\"vocab_size\":null," NEEDED "}", "vocab_size is missing");
+    refused("{\"vocab_size\":2.5," NEEDED "}", "vocab_size 2.5 is not a whole number");
+    refused("{\"vocab_size\":-1," NEEDED "}", "vocab_size -1 is not a whole number");
+    refused("{\"vocab_size\":1e12," NEEDED "}", "vocab_size 1000000000000 is out of range");
+    refused("{\"num_hidden_layers\":5000000000," NEEDED "}", "num_hidden_layers 5000000000 is out of range");
+    refused("{\"num_hidden_layers\":0," NEEDED "}", "num_hidden_layers 0 is out of range");
+    refused("{\"num_attention_heads\":0," NEEDED "}", "num_attention_heads 0");
+    refused("{\"num_attention_heads\":5," NEEDED "}", "hidden_size 64 is not divisible by num_attention_heads 5");
+    refused("{" NEEDED ",\"num_key_value_heads\":3}", "num_attention_heads 4 is not divisible by num_key_value_heads 3");
+    refused("{" NEEDED ",\"num_key_value_heads\":0}", "num_key_value_heads 0 is out of range");
+    refused("{" NEEDED ",\"head_dim\":33}", "head_dim 33 is odd");
+    refused("{" NEEDED ",\"head_dim\":512}", "head_dim 512 is out of range 2..256");
+    refused("{" NEEDED ",\"head_dim\":0}", "head_dim 0 is out of range");
+    refused("{" NEEDED ",\"block_counts\":0}", "top_k 0 is out of range 1..1024");
+    refused("{" NEEDED ",\"block_size\":0}", "block_size 0 is out of range 1..4096");
+    refused("{" NEEDED ",\"ssa_select\":\"compat\",\"block_counts\":9}", "top_k 9 with select compat");
+    refused("{" NEEDED ",\"ssa_select\":\"other\"}", "ssa_select other is unknown, it is exact or compat");
+    refused("{" NEEDED ",\"ssa_score\":1}", "ssa_score is a number where a string");
+    refused("{" NEEDED ",\"ssa_p_full\":1.5}", "p_full 1.5 is out of range 0..1");
+    refused("{" NEEDED ",\"ssa_alpha\":-1}", "alpha -1 is out of range");
+    refused("{" NEEDED ",\"ssa_alpha\":1e999}", "ssa_alpha is too large");
+    refused("{" NEEDED ",\"rms_norm_eps\":\"small\"}", "rms_norm_eps is a string where a number");
+    refused("{" NEEDED ",\"rms_norm_eps\":0}", "rms_norm_eps 0 is out of range");
+    refused("{" NEEDED ",\"rope_theta\":-1}", "rope_theta -1 is out of range");
+    refused("{" NEEDED ",\"tie_word_embeddings\":1}", "tie_word_embeddings is a number where true or false");
+    refused("{" NEEDED ",\"hidden_act\":\"gelu\"}", "hidden_act gelu is not supported");
+    refused("{" NEEDED ",\"model_type\":\"qwen2\"}", "model_type qwen2 is not supported");
+    refused("{" NEEDED ",\"attention_bias\":true}", "attention_bias true is not supported");
+    refused("{" NEEDED ",\"mlp_bias\":true}", "mlp_bias true is not supported");
+    refused("{" NEEDED ",\"window_size\":512}", "window_size 512 is not supported");
+    refused("{" NEEDED ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}", "rope_type yarn is not supported");
+    refused("{" NEEDED ",\"rope_scaling\":{\"factor\":2}}", "rope_type of rope_scaling is missing");
+    refused("{" NEEDED ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":2}}", "low_freq_factor is missing");
+    refused("{" NEEDED ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":2,\"low_freq_factor\":4,\"high_freq_factor\":4,"
+            "\"original_max_position_embeddings\":8192}}", "low_freq_factor 4 and high_freq_factor 4");
+    ssa_config_default(&c); /* no sizes yet */
+    ssa_error_clear(&err);
+    ck_assert_int_eq(ssa_config_check(&c, &err), SSA_ERR_INPUT);
+    says(&err, "vocab_size 0 is out of range");
+}
+END_TEST
+
+/* -- tokens ----------------------------------------------------------------------------------------------------------------- */
+
+/* Writes a shard with tokens start, start + 1, ...; a header count of -1 means n. */
+static void put_shard(const char *name, int32_t magic, int32_t version, int width, int n, int32_t count, uint32_t start) {
+    int32_t header[256] = {magic, version, count < 0 ? n : count};
+    unsigned char *file = malloc(sizeof header + (size_t)(n * width));
+    memcpy(file, header, sizeof header);
+    for (int i = 0; i < n; i++) {
+        uint32_t token = start + (uint32_t)i;
+        memcpy(file + sizeof header + i * width, &token, (size_t)width); /* little-endian */
+    }
+    put(name, file, sizeof header + (size_t)(n * width));
+    free(file);
+}
+
+static ssa_tokens *open_ok(const char *path) {
+    ssa_error err = {0};
+    ssa_tokens *t;
+    ck_assert_msg(!ssa_tokens_open(path, &t, &err), "%s", err.text);
+    return t;
+}
+
+static void no_tokens(const char *path, const char *why) {
+    ssa_error err = {0};
+    ssa_tokens *t;
+    ck_assert_int_eq(ssa_tokens_open(path, &t, &err), SSA_ERR_INPUT);
+    ck_assert_ptr_null(t);
+    says(&err, path);
+    says(&err, why);
+}
+
+START_TEST(tokens_bytes) {
+    ssa_error err = {0};
+    int32_t got[5];
+    put("text", "a\0\xffz!", 5);
+    ssa_tokens *t = open_ok(at("text"));
+    ck_assert(ssa_tokens_count(t) == 5 && ssa_tokens_vocabulary(t) == 256 && ssa_tokens_are_bytes(t));
+    ck_assert_int_eq(ssa_tokens_get(t, 0, 5, got, &err), SSA_OK);
+    ck_assert(got[0] == 'a' && got[1] == 0 && got[2] == 255 && got[3] == 'z' && got[4] == '!');
+    ssa_tokens_close(t);
+    ssa_tokens_close(NULL);
+    put("text", "", 0);
+    no_tokens(at("text"), "is empty");
+    no_tokens(at("missing"), "No such file");
+    put("short", "ab", 2); /* shorter than a magic number */
+    ssa_tokens_close(open_ok(at("short")));
+}
+END_TEST
+
+START_TEST(tokens_shards) {
+    ssa_error err = {0};
+    int32_t got[300];
+    ck_assert_int_eq(mkdir(at("data"), 0700), 0);
+    no_tokens(at("data"), "no token shards");
+    put_shard("data/b.bin", 20240520, 1, 2, 100, -1, 1000);
+    put_shard("data/a.bin", 20240520, 1, 2, 7, -1, 993);
+    put_shard("data/c.bin", 20240520, 1, 2, 1, -1, 1100);
+    put("data/.hidden.bin", "x", 1);
+    put("data/readme.txt", "x", 1);
+    ssa_tokens *t = open_ok(at("data"));
+    ck_assert(ssa_tokens_count(t) == 108 && ssa_tokens_vocabulary(t) == 50257 && !ssa_tokens_are_bytes(t));
+    for (int first = 0; first < 108; first++) {
+        int n = 108 - first;
+        ck_assert_int_eq(ssa_tokens_get(t, first, n, got, &err), SSA_OK);
+        for (int i = 0; i < n; i++) ck_assert_int_eq(got[i], 993 + first + i);
+    }
+    ssa_tokens_close(t);
+
+    put_shard("llama.bin", 20240801, 7, 4, 10, -1, 100000);
+    t = open_ok(at("llama.bin"));
+    ck_assert(ssa_tokens_count(t) == 10 && ssa_tokens_vocabulary(t) == 128256);
+    ck_assert_int_eq(ssa_tokens_get(t, 9, 1, got, &err), SSA_OK);
+    ck_assert_int_eq(got[0], 100009);
+    ssa_tokens_close(t);
+
+    put_shard("data/d.bin", 20240801, 7, 4, 10, -1, 0);
+    no_tokens(at("data"), "d.bin has a vocabulary of 128256");
+    put_shard("bad.bin", 20240520, 1, 2, 10, 11, 0);
+    no_tokens(at("bad.bin"), "counts 11 tokens, the file has 20 bytes");
+    put_shard("bad.bin", 20240520, 1, 2, 0, 0, 0);
+    no_tokens(at("bad.bin"), "counts 0 tokens");
+    put_shard("bad.bin", 20240520, 2, 2, 10, -1, 0);
+    no_tokens(at("bad.bin"), "version 2 is unknown");
+    put_shard("bad.bin", 12345, 1, 2, 10, -1, 0);
+    no_tokens(at("bad.bin"), "not a token shard: it begins with 12345");
+    put("bad.bin", "\x88\xd8\x34\x01", 4);
+    no_tokens(at("bad.bin"), "too few for the header");
+
+    put_shard("bad.bin", 20240520, 1, 2, 10, -1, 50250); /* the last tokens lie beyond the vocabulary */
+    t = open_ok(at("bad.bin"));
+    ck_assert_int_eq(ssa_tokens_get(t, 0, 7, got, &err), SSA_OK);
+    ck_assert_int_eq(ssa_tokens_get(t, 0, 10, got, &err), SSA_ERR_INPUT);
+    says(&err, "token 50257 at position 7");
+    ssa_tokens_close(t);
+}
+END_TEST
+
+/* -- rows ------------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(rows) {
+    ssa_error err = {0};
+    ssa_rows train, val;
+    int32_t in[10], out[10];
+    char text[101];
+    for (int i = 0; i < 101; i++) text[i] = (char)i;
+    put("text", text, 101);
+    ssa_tokens *t = open_ok(at("text"));
+    ck_assert_msg(!ssa_rows_split(t, 10, 0.25, &train, &val, &err), "%s", err.text);
+    ck_assert(train.first == 0 && train.count == 8 && val.first == 8 && val.count == 2);
+    ck_assert_int_eq(ssa_rows_get(&val, 1, in, out, &err), SSA_OK); /* the very last row */
+    for (int i = 0; i < 10; i++) ck_assert(in[i] == 90 + i && out[i] == 91 + i);
+    ck_assert_int_eq(ssa_rows_get(&val, 2, in, out, &err), SSA_ERR_INPUT);
+    says(&err, "row 2 is out of range 0..1");
+    ssa_error_clear(&err);
+    ck_assert_int_eq(ssa_rows_split(t, 10, 0, &train, &val, &err), SSA_OK);
+    ck_assert(train.count == 9 && val.count == 1);
+    ck_assert_int_eq(ssa_rows_split(t, 50, 0.999, &train, &val, &err), SSA_OK);
+    ck_assert(train.count == 1 && val.count == 1);
+    ck_assert_int_eq(ssa_rows_split(t, 51, 0.1, &train, &val, &err), SSA_ERR_INPUT);
+    says(&err, at("text"));
+    says(&err, "101 tokens, too few for two rows of sequence length 51");
+    ssa_error_clear(&err);
+    ck_assert_int_eq(ssa_rows_split(t, 0, 0.1, &train, &val, &err), SSA_ERR_INPUT);
+    ssa_error_clear(&err);
+    ck_assert_int_eq(ssa_rows_split(t, 10, NAN, &train, &val, &err), SSA_ERR_INPUT);
+    ssa_tokens_close(t);
+}
+END_TEST
+
+START_TEST(shuffle) {
+    static const int64_t counts[] = {1, 2, 3, 4, 5, 17, 64, 65, 1000, 4097};
+    char seen[4097];
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        ssa_rows r = {.seq = 1, .count = counts[k]};
+        for (int64_t epoch = 0; epoch < 5; epoch++) {
+            memset(seen, 0, sizeof seen);
+            for (int64_t i = 0; i < r.count; i++) {
+                int64_t row = ssa_rows_shuffled(&r, 42, epoch * r.count + i);
+                ck_assert(row >= 0 && row < r.count && !seen[row]);
+                seen[row] = 1;
+            }
+        }
+    }
+    /* Another seed or epoch is another order; fixed points are about as many as chance has (1), neighbours do not stay so. */
+    ssa_rows r = {.seq = 1, .count = 1000};
+    int seed = 0, epoch = 0, fixed = 0, neighbours = 0;
+    for (int64_t i = 0; i < 1000; i++) {
+        int64_t row = ssa_rows_shuffled(&r, 1, i);
+        seed += row == ssa_rows_shuffled(&r, 2, i);
+        epoch += row == ssa_rows_shuffled(&r, 1, i + 1000);
+        fixed += row == i;
+        neighbours += i && llabs(row - ssa_rows_shuffled(&r, 1, i - 1)) == 1;
+    }
+    ck_assert_msg(seed < 10 && epoch < 10 && fixed < 10 && neighbours < 15, "%d %d %d %d", seed, epoch, fixed, neighbours);
+    r.count = (int64_t)1 << 40; /* no table: size costs nothing */
+    ck_assert_int_ne(ssa_rows_shuffled(&r, 1, 5), ssa_rows_shuffled(&r, 1, 6));
+}
+END_TEST
+
+/* -- random numbers ---------------------------------------------------------------------------------------------------------- */
+
+static void known(uint64_t seed, uint64_t stream, uint64_t index, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    uint32_t r[4];
+    ssa_philox(seed, stream, index, r);
+    ck_assert(r[0] == a && r[1] == b && r[2] == c && r[3] == d);
+}
+
+START_TEST(philox) { /* the known answers of Random123 */
+    known(0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
+    known(UINT64_MAX, UINT64_MAX, UINT64_MAX, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd);
+    known(0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1);
+}
+END_TEST
+
+START_TEST(distributions) {
+    enum { N = 200000 };
+    double sum = 0, squares = 0, fourth = 0, mean = 0, low = 1, high = 0;
+    for (uint64_t i = 0; i < N; i++) {
+        double u = ssa_uniform(7, SSA_STREAM_COIN, i), x = ssa_normal(7, SSA_STREAM_WEIGHTS, i);
+        ck_assert(u >= 0 && u < 1 && isfinite(x));
+        low = fmin(low, u);
+        high = fmax(high, u);
+        mean += u / N;
+        sum += x / N;
+        squares += x * x / N;
+        fourth += x * x * x * x / N;
+    }
+    ck_assert(fabs(mean - 0.5) < 0.003 && low < 1e-4 && high > 1 - 1e-4); /* four deviations and more */
+    ck_assert(fabs(sum) < 0.01 && fabs(squares - 1) < 0.015 && fabs(fourth - 3) < 0.1);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("io_data");
+    TCase *c = tcase_create("data");
+    tcase_set_timeout(c, 120);
+    tcase_add_checked_fixture(c, make_dir, remove_dir);
+    tcase_add_test(c, config_defaults);
+    tcase_add_test(c, config_roundtrip);
+    tcase_add_test(c, config_errors);
+    tcase_add_test(c, tokens_bytes);
+    tcase_add_test(c, tokens_shards);
+    tcase_add_test(c, rows);
+    tcase_add_test(c, shuffle);
+    tcase_add_test(c, philox);
+    tcase_add_test(c, distributions);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
