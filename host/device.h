@@ -125,7 +125,8 @@ struct device {
     dev_limits           limits;
     /* Set by gpu_backend_create: runs our own kernels for C = op(A) op(B) on these buffers from their start, for a gemm_offer
      * to time its library against. NULL: there is nothing to compare with, and a library that is right is taken. */
-    ssa_status (*own_gemm)(device *dev, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err);
+    ssa_status (*own_gemm)(void *backend, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err);
+    void *backend;
 };
 
 /* Opens the device number `index` of an API, and lists them without opening (infos[capacity]; *count is how many there are;

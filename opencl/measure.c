@@ -82,7 +82,9 @@ static bool values_right(bench *t, int times) {
 }
 
 static bool run_clblast(bench *t) { return !ocl_clblast_run(t->d, t->library, &t->g, t->bind, NULL); }
-static bool run_own(bench *t) { return !t->d->base.own_gemm(&t->d->base, &t->g, t->buffer[0], t->buffer[1], t->buffer[2], NULL); }
+static bool run_own(bench *t) {
+    return !t->d->base.own_gemm(t->d->base.backend, &t->g, t->buffer[0], t->buffer[1], t->buffer[2], NULL);
+}
 
 /* Seconds of one product, the best of some rounds; 0 where it fails. The first call compiles, the second wakes the clocks. */
 static double time_of(bench *t, bool (*run)(bench *)) {

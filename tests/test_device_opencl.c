@@ -400,8 +400,8 @@ static void count_line(void *user, const char *text) {
     snprintf(lines[*lines[0] ? 1 : 0], 200, "%s", text);
 }
 
-static int     own_runs;
-static ssa_status own_stub(device *d, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *e) {
+static int        own_runs;
+static ssa_status own_stub(void *d, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *e) {
     (void)d, (void)g, (void)a, (void)b, (void)c, (void)e; /* as fast as can be: always chosen */
     own_runs++;
     return SSA_OK;
