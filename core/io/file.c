@@ -72,7 +72,7 @@ void io_map_close(io_map *map) {
 
 ssa_status ssa_file_read(const char *path, size_t limit, char **out, size_t *bytes, ssa_error *err) {
     int fd;
-    size_t size, got = 0;
+    size_t size = 0, got = 0;
     *out = NULL;
     *bytes = 0;
     SSA_TRY(open_regular(path, &fd, &size, err));
