@@ -1,0 +1,33 @@
+// lm_loss: takes a chunk of logits into the streaming log-sum-exp of its rows (Milakov & Gimelshein 2018); one workgroup a row.
+// state[r] = max, sum of exp(logit - max), logit of the target.
+// loss[r] = log-sum-exp - logit of the target, written with the last chunk; 0 where the target is outside 0..V-1.
+//   0 logits [R, count] in, f32: vocabulary entries first .. first + count - 1   1 target [R] in, i32
+//   2 state [R, 3] in, out, f32   3 loss [R] out, f32
+//   push: R, V, first, count
+//   workgroup WG; local memory 4 * WG bytes; no subgroup use
+#include "common.h"
+#include "reduce.h"
+PUSH(uint R, V, first, count;)
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void lm_loss(__global const float *logits, __global const int *target, __global float *state, __global float *loss, const push p) {
+    __local float shared[WG];
+    uint r = GROUP;
+    bool inside = r < p.R; // a folded grid may overshoot; every work-item still reaches every barrier
+    float before = inside && p.first > 0u ? state[p.off[2] + r * 3u] : NEG, largest = before, sum = 0.0f;
+    if (inside)
+        for (uint v = LANE; v < p.count; v += WG) largest = max(largest, logits[p.off[0] + r * p.count + v]);
+    largest = group_max(largest, shared);
+    if (inside)
+        for (uint v = LANE; v < p.count; v += WG) sum += exp(logits[p.off[0] + r * p.count + v] - largest);
+    sum = group_sum(sum, shared);
+    if (!inside || LANE != 0u) return;
+    if (p.first > 0u) sum += state[p.off[2] + r * 3u + 1u] * exp(before - largest);
+    uint t = (uint)(target[p.off[1] + r]); // a negative target becomes a large one
+    float at_target = p.first > 0u ? state[p.off[2] + r * 3u + 2u] : 0.0f;
+    if (t >= p.first && t - p.first < p.count) at_target = logits[p.off[0] + r * p.count + t - p.first];
+    state[p.off[2] + r * 3u] = largest;
+    state[p.off[2] + r * 3u + 1u] = sum;
+    state[p.off[2] + r * 3u + 2u] = at_target;
+    if (p.first + p.count == p.V) loss[p.off[3] + r] = t < p.V ? largest + log(sum) - at_target : 0.0f;
+}
