@@ -16,7 +16,8 @@ ssa_status lower_fill(lowering *l, const ssa_call *call) {
     for (int64_t i = 0; i < E; i += most) {
         int64_t n = min_i64(most, E - i);
         SSA_TRY(launch(l, &(launch_desc){.kernel = "fill", .act = y.dtype, ELEMENTWISE, .groups = {elementwise_groups(n)},
-                                         .bind = {WR(ssa_view(y, i, n))}, PUSH(U(n), bits(call->attr.value, y.dtype, size)), .bytes = (double)(size * n)}));
+                                         .bind = {WR(ssa_view(y, i, n))}, PUSH(U(n), bits(call->attr.value, y.dtype, size)),
+                                         .bytes = (double)(size * n)}));
     }
     return SSA_OK;
 }

@@ -199,6 +199,7 @@ ssa_status lower_gemm(lowering *l, bool trans_a, bool trans_b, bool accumulate, 
 ssa_status lower_matmul(lowering *l, const ssa_call *call) {
     ssa_tensor       work = {0};
     const ssa_attrs *a = &call->attr;
-    gemm_desc        g = {a->trans_a, a->trans_b, a->accumulate, max_i64(1, DIM('G')), DIM('M'), DIM('N'), DIM('K'), call->t[0], call->t[1], call->t[2]};
+    gemm_desc        g = {a->trans_a, a->trans_b, a->accumulate, max_i64(1, DIM('G')), DIM('M'), DIM('N'), DIM('K'),
+                          call->t[0],   call->t[1],   call->t[2]};
     return lower_gemm_batch(l, &g, &work);
 }
