@@ -1,0 +1,75 @@
+/* Command-line flags. */
+#include "command.h"
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool flag_split(int argc, char **argv, int *i, char *name, size_t capacity, const char **value) {
+    const char *word = argv[*i], *equals = strchr(word, '=');
+    if (strncmp(word, "--", 2) || !word[2]) return false;
+    size_t n = equals ? (size_t)(equals - word) : strlen(word);
+    if (n >= capacity) n = capacity - 1;
+    memcpy(name, word, n);
+    name[n] = 0;
+    if (equals) *value = equals + 1;
+    else if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2)) *value = argv[*i + 1];
+    else *value = NULL;
+    return true;
+}
+
+static void help(const char *usage, const flag *flags, int count) {
+    printf("usage: ssa %s\n\n", usage);
+    for (int i = 0; i < count; i++) printf("  %-16s %s\n", flags[i].name, flags[i].help);
+    exit(0);
+}
+
+static ssa_status set(const flag *f, const char *value, ssa_error *err) {
+    char *end;
+    if (!value) return ssa_fail(err, SSA_ERR_INPUT, "%s needs a value", f->name);
+    if (f->kind == FLAG_STRING) {
+        *(const char **)f->to = value;
+        return SSA_OK;
+    }
+    errno = 0;
+    double d = strtod(value, &end);
+    if (end == value || *end || errno || !isfinite(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", f->name, value);
+    if (f->kind == FLAG_I64 && d != floor(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a whole number is needed", f->name, value);
+    if (d < f->min || d > f->max) return ssa_fail(err, SSA_ERR_INPUT, "%s %s is out of range %.12g..%.12g", f->name, value, f->min, f->max);
+    if (f->kind == FLAG_I64) *(int64_t *)f->to = (int64_t)d; else *(double *)f->to = d;
+    return SSA_OK;
+}
+
+ssa_status flags_parse(int argc, char **argv, const char *usage, const flag *flags, int count, const char **rest, int *rest_count, ssa_error *err) {
+    if (rest_count) *rest_count = 0;
+    for (int i = 0; i < argc; i++) {
+        char        name[64];
+        const char *value;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) help(usage, flags, count);
+        if (!flag_split(argc, argv, &i, name, sizeof name, &value)) {
+            if (!rest) return ssa_fail(err, SSA_ERR_INPUT, "what is %s? `ssa %.*s --help` lists the options", argv[i], (int)strcspn(usage, " "), usage);
+            rest[(*rest_count)++] = argv[i];
+            continue;
+        }
+        const flag *f = NULL;
+        for (int k = 0; k < count; k++)
+            if (!strcmp(flags[k].name, name)) f = &flags[k];
+        if (!f) return ssa_fail(err, SSA_ERR_INPUT, "there is no option %s; `ssa %.*s --help` lists them", name, (int)strcspn(usage, " "), usage);
+        if (f->kind == FLAG_BOOL) {
+            *(bool *)f->to = true;
+            continue;
+        }
+        SSA_TRY(set(f, value, err));
+        if (!strchr(argv[i], '=')) i++;
+    }
+    return SSA_OK;
+}
+
+ssa_status parse_dtype(const char *name, ssa_dtype *out, ssa_error *err) {
+    for (int d = SSA_F32; d <= SSA_F16; d++)
+        if (!strcmp(name, ssa_dtype_name((ssa_dtype)d))) {
+            *out = (ssa_dtype)d;
+            return SSA_OK;
+        }
+    return ssa_fail(err, SSA_ERR_INPUT, "dtype is %s, not one of: f32 bf16 f16", name);
+}

@@ -1,0 +1,51 @@
+/* ssa: train, evaluate and check sparse sparse attention models on any GPU. */
+#include "command.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct { const char *name; int (*run)(int, char **); const char *help; } commands[] = {
+    {"train", command_train, "train a model on a text or on token shards"},
+    {"eval", command_eval, "validation loss under full and sparse attention, and attention sparsity"},
+    {"generate", command_generate, "continue a prompt"},
+    {"devices", command_devices, "list the devices and what they can do"},
+    {"verify", command_verify, "check results against golden files"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void usage(FILE *to) {
+    fprintf(to, "usage: ssa COMMAND [options]\n\n");
+    for (int i = 0; i < COMMANDS; i++) fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+    fprintf(to, "\n`ssa COMMAND --help` tells a command's options. Devices: cpu, vulkan, vulkan:N, opencl, opencl:N, auto.\n");
+}
+
+int complain(const ssa_error *err) {
+    fprintf(stderr, "ssa: %s\n", err->text[0] ? err->text : "failed");
+    return ssa_exit_status(err->status);
+}
+
+volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number) {
+    interrupted = 1;
+    signal(number, SIG_DFL);
+}
+
+void catch_interrupts(void) {
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        usage(stderr);
+        return 2;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        usage(stdout);
+        return 0;
+    }
+    for (int i = 0; i < COMMANDS; i++)
+        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 2, argv + 2);
+    fprintf(stderr, "ssa: there is no command %s; `ssa --help` lists them\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,12 @@
+/* Replays golden files: outputs of the authors' own code (see tests/golden/README.md) against a device. */
+#ifndef SSA_VERIFY_GOLDEN_H
+#define SSA_VERIFY_GOLDEN_H
+
+#include "ssa/ssa.h"
+
+/* path: a model folder (config.json, model.safetensors, golden.json, golden.safetensors) or a kernel file
+ * (sparse_*.safetensors), told apart by what it is. One line a tensor goes to `out` (NULL: only failures are counted).
+ * *failed counts the lines beyond their limit. A file that cannot be read is an error. */
+ssa_status verify_golden(ssa_context *ctx, const char *path, FILE *out, int *failed, ssa_error *err);
+
+#endif
