@@ -1,0 +1,215 @@
+/* Opening devices by name, and listing them. */
+#include "backend.h"
+#include "device.h"
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CAPACITY = 16 };
+
+/* The devices of one API; why there are none, if so. */
+typedef struct {
+    const char *api;
+    ssa_status (*list)(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
+    ssa_status (*open)(int index, const ssa_open_options *options, device **out, ssa_error *err);
+    dev_info    info[CAPACITY];
+    dev_limits  limits[CAPACITY];
+    int         count;
+    ssa_error   reason;
+} api;
+
+enum { VULKAN, OPENCL, APIS };
+
+static void list_apis(api apis[APIS]) {
+    memset(apis, 0, APIS * sizeof *apis);
+    apis[VULKAN].api = "vulkan";
+    apis[VULKAN].list = vulkan_list;
+    apis[VULKAN].open = vulkan_open;
+    apis[OPENCL].api = "opencl";
+    apis[OPENCL].list = opencl_list;
+    apis[OPENCL].open = opencl_open;
+    for (int i = 0; i < APIS; i++) {
+        api *a = &apis[i];
+        if (a->list(a->info, a->limits, CAPACITY, &a->count, &a->reason)) a->count = 0;
+        if (a->count > CAPACITY) a->count = CAPACITY;
+    }
+}
+
+/* -- opening ------------------------------------------------------------------------------------------------------------- */
+
+static ssa_status open_cpu(ssa_context **out, ssa_error *err) {
+    ssa_backend *be;
+    SSA_TRY(ssa_cpu_backend_create(&be, err));
+    return ssa_context_create(be, out, err);
+}
+
+static ssa_status open_gpu(const api *a, int index, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+    device      *dev;
+    ssa_backend *be;
+    SSA_TRY(a->open(index, options, &dev, err));
+    SSA_TRY(gpu_backend_create(dev, &be, err));
+    return ssa_context_create(be, out, err);
+}
+
+/* Discrete before integrated, Vulkan before OpenCL. Two GPUs of a kind: the first. Never a software driver. */
+static ssa_status open_auto(const api apis[APIS], const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+    static const dev_type wanted[] = {DEV_DISCRETE, DEV_INTEGRATED};
+    for (int i = 0; i < APIS; i++)
+        for (int w = 0; w < 2; w++)
+            for (int k = 0; k < apis[i].count; k++)
+                if (apis[i].info[k].type == wanted[w]) return open_gpu(&apis[i], k, options, out, err);
+    return open_cpu(out, err);
+}
+
+/* "no device NAME; there are cpu, vulkan:0 (llvmpipe ...), no opencl (...)" */
+static ssa_status no_device(const api apis[APIS], const char *name, ssa_error *err) {
+    char   text[400] = "cpu";
+    for (int i = 0; i < APIS; i++) {
+        size_t used = strlen(text);
+        if (!apis[i].count) snprintf(text + used, sizeof text - used, ", no %s (%s)", apis[i].api, apis[i].reason.text);
+        for (int k = 0; k < apis[i].count; k++) {
+            used = strlen(text);
+            snprintf(text + used, sizeof text - used, ", %s:%d (%.60s)", apis[i].api, k, apis[i].info[k].name);
+        }
+    }
+    return ssa_fail(err, SSA_ERR_INPUT, "no device \"%.60s\"; there are auto, %s", name, text);
+}
+
+ssa_status ssa_open(const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+    ssa_status s = SSA_OK;
+    *out = NULL;
+    if (name && !strcmp(name, "cpu")) return open_cpu(out, err);
+    api *apis = malloc(APIS * sizeof *apis);
+    if (!apis) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
+    list_apis(apis);
+    if (!name || !strcmp(name, "auto")) s = open_auto(apis, options, out, err);
+    else {
+        const api *found = NULL;
+        long       index = 0;
+        for (int i = 0; i < APIS; i++) {
+            size_t n = strlen(apis[i].api);
+            if (strncmp(name, apis[i].api, n)) continue;
+            char *end = NULL;
+            if (name[n] == ':' && name[n + 1] >= '0' && name[n + 1] <= '9') index = strtol(name + n + 1, &end, 10);
+            if (!name[n] || (end && !*end)) found = &apis[i];
+        }
+        if (!found || index >= found->count) s = no_device(apis, name, err);
+        else s = open_gpu(found, (int)index, options, out, err);
+    }
+    free(apis);
+    return s;
+}
+
+/* -- listing --------------------------------------------------------------------------------------------------------------- */
+
+static const char *type_name(dev_type t) {
+    static const char *const names[] = {[DEV_OTHER] = "other", [DEV_INTEGRATED] = "integrated", [DEV_DISCRETE] = "discrete", [DEV_VIRTUAL] = "virtual", [DEV_CPU] = "software"};
+    return names[t];
+}
+
+static void uuid_text(const dev_info *info, char out[33]) {
+    out[0] = 0;
+    for (int i = 0; i < 16 && info->has_uuid; i++) snprintf(out + 2 * i, 3, "%02x", info->uuid[i]);
+}
+
+/* Bytes for people: "128 MiB". */
+static const char *size_text(uint64_t bytes, char out[32]) {
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    int    u = 0;
+    for (; v >= 1024 && u < 4; u++) v /= 1024;
+    snprintf(out, 32, v < 10 && v != (double)(int)v ? "%.1f %s" : "%.0f %s", v, units[u]);
+    return out;
+}
+
+static void print_device(FILE *out, const dev_info *i, const dev_limits *l) {
+    char uuid[33], heap[32], range[32], buffer[32], shared[32], subgroup[32] = "none";
+    uuid_text(i, uuid);
+    if (l->subgroup_max) snprintf(subgroup, sizeof subgroup, l->subgroup_min == l->subgroup_max ? "%u" : "%u..%u", l->subgroup_min, l->subgroup_max);
+    fprintf(out, "%s:%d: %s, %s, %s, %s; memory %s, buffer %s, range %s, shared %s, invocations %u, subgroup %s, storage16 %s", i->api, i->index, i->name, type_name(i->type), i->driver,
+            i->api_version, size_text(l->heap, heap), size_text(l->max_buffer, buffer), size_text(l->max_range, range), size_text(l->shared_bytes, shared), l->max_invocations, subgroup,
+            l->storage16 ? "yes" : "no");
+    if (i->pci[0]) fprintf(out, ", pci %s", i->pci);
+    if (uuid[0]) fprintf(out, ", uuid %s", uuid);
+    fprintf(out, "; %s\n", i->features);
+}
+
+static cJSON *json_device(const dev_info *i, const dev_limits *l) {
+    char   name[32], uuid[33];
+    cJSON *o = cJSON_CreateObject(), *limits, *groups, *words;
+    uuid_text(i, uuid);
+    snprintf(name, sizeof name, "%s:%d", i->api, i->index);
+    cJSON_AddStringToObject(o, "device", name);
+    cJSON_AddStringToObject(o, "api", i->api);
+    cJSON_AddStringToObject(o, "name", i->name);
+    cJSON_AddStringToObject(o, "type", type_name(i->type));
+    cJSON_AddStringToObject(o, "driver", i->driver);
+    cJSON_AddStringToObject(o, "api_version", i->api_version);
+    cJSON_AddNumberToObject(o, "vendor_id", i->vendor_id);
+    cJSON_AddNumberToObject(o, "device_id", i->device_id);
+    cJSON_AddStringToObject(o, "uuid", uuid);
+    cJSON_AddStringToObject(o, "pci", i->pci);
+    if ((words = cJSON_AddArrayToObject(o, "features")))
+        for (const char *p = i->features; *p;) {
+            char   word[128];
+            size_t n = strcspn(p, " ");
+            snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+            cJSON_AddItemToArray(words, cJSON_CreateString(word));
+            p += n + strspn(p + n, " ");
+        }
+    if (!(limits = cJSON_AddObjectToObject(o, "limits"))) return o;
+    cJSON_AddNumberToObject(limits, "memory", (double)l->heap);
+    cJSON_AddNumberToObject(limits, "max_buffer", (double)l->max_buffer);
+    cJSON_AddNumberToObject(limits, "max_range", (double)l->max_range);
+    if ((groups = cJSON_AddArrayToObject(limits, "max_groups")))
+        for (int k = 0; k < 3; k++) cJSON_AddItemToArray(groups, cJSON_CreateNumber(l->max_groups[k]));
+    cJSON_AddNumberToObject(limits, "max_invocations", l->max_invocations);
+    cJSON_AddNumberToObject(limits, "shared_bytes", l->shared_bytes);
+    cJSON_AddNumberToObject(limits, "push_bytes", l->push_bytes);
+    cJSON_AddNumberToObject(limits, "max_bindings", l->max_bindings);
+    cJSON_AddNumberToObject(limits, "subgroup_min", l->subgroup_min);
+    cJSON_AddNumberToObject(limits, "subgroup_max", l->subgroup_max);
+    cJSON_AddBoolToObject(limits, "storage16", l->storage16);
+    return o;
+}
+
+static ssa_status print_json(FILE *out, const api apis[APIS]) {
+    cJSON *list = cJSON_CreateArray(), *cpu = cJSON_CreateObject();
+    cJSON_AddStringToObject(cpu, "device", "cpu");
+    cJSON_AddStringToObject(cpu, "api", "cpu");
+    cJSON_AddStringToObject(cpu, "type", "cpu");
+    cJSON_AddItemToArray(list, cpu);
+    for (int i = 0; i < APIS; i++) {
+        for (int k = 0; k < apis[i].count; k++) cJSON_AddItemToArray(list, json_device(&apis[i].info[k], &apis[i].limits[k]));
+        if (apis[i].count) continue;
+        cJSON *none = cJSON_CreateObject();
+        cJSON_AddStringToObject(none, "api", apis[i].api);
+        cJSON_AddStringToObject(none, "unavailable", apis[i].reason.text);
+        cJSON_AddItemToArray(list, none);
+    }
+    char *text = cJSON_Print(list);
+    cJSON_Delete(list);
+    if (!text) return SSA_ERR_MEMORY;
+    fprintf(out, "%s\n", text);
+    cJSON_free(text);
+    return SSA_OK;
+}
+
+ssa_status ssa_list_devices(FILE *out, bool json) {
+    api       *apis = malloc(APIS * sizeof *apis);
+    ssa_status s = SSA_OK;
+    char       memory[32];
+    if (!apis) return SSA_ERR_MEMORY;
+    list_apis(apis);
+    if (json) s = print_json(out, apis);
+    else {
+        fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN), size_text((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), memory));
+        for (int i = 0; i < APIS; i++) {
+            for (int k = 0; k < apis[i].count; k++) print_device(out, &apis[i].info[k], &apis[i].limits[k]);
+            if (!apis[i].count) fprintf(out, "%s: none (%s)\n", apis[i].api, apis[i].reason.text);
+        }
+    }
+    free(apis);
+    return s || ferror(out) ? SSA_ERR_RUNTIME : SSA_OK;
+}
