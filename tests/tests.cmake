@@ -1,1 +1,74 @@
-# filled by its owner
+# The tests: Check suites, one executable for each tests/test_*.c, run by ctest once or once for each lane.
+#
+# A lane is a driver that the machine has: an environment that picks it, and a label (`ctest -L lavapipe`). A test that finds
+# its device missing leaves with 77 and is shown as skipped.
+pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
+
+# The conformance machinery, which the `ssa` command links too.
+file(GLOB VERIFY_SOURCES CONFIGURE_DEPENDS tools/verify/*.c)
+add_library(ssa_test_verify OBJECT ${VERIFY_SOURCES})
+target_include_directories(ssa_test_verify PUBLIC tools core/include)
+target_link_libraries(ssa_test_verify PUBLIC ssa_flags OpenMP::OpenMP_C)
+
+# name of the lane -> LANE_name: its environment. Lanes exist where their driver's file does.
+set(SSA_LANES)
+function(ssa_lane name file)
+  if(EXISTS "${file}")
+    set(SSA_LANES ${SSA_LANES} ${name} PARENT_SCOPE)
+    set(LANE_${name} ${ARGN} PARENT_SCOPE)
+  endif()
+endfunction()
+file(GLOB LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd*.json)
+list(APPEND LAVAPIPE absent)
+list(GET LAVAPIPE 0 LAVAPIPE)
+set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
+if(EXISTS /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json)
+  set(VALIDATE SSA_TEST_VALIDATE=1)
+endif()
+# VK_ICD_FILENAMES is what loaders before 1.3.207 read.
+ssa_lane(lavapipe ${LAVAPIPE} SSA_TEST_DEVICE=vulkan VK_DRIVER_FILES=${LAVAPIPE} VK_ICD_FILENAMES=${LAVAPIPE} ${VALIDATE})
+ssa_lane(swiftshader ${SWIFTSHADER} SSA_TEST_DEVICE=vulkan VK_DRIVER_FILES=${SWIFTSHADER} VK_ICD_FILENAMES=${SWIFTSHADER})
+ssa_lane(pocl /etc/OpenCL/vendors/pocl.icd SSA_TEST_DEVICE=opencl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd)
+ssa_lane(rusticl /etc/OpenCL/vendors/rusticl.icd SSA_TEST_DEVICE=opencl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe)
+set(LANE_cpu SSA_TEST_DEVICE=cpu) # always there
+
+# ssa_test(NAME COMMAND... [LANES lane...] [ENV variable=value...] [TIMEOUT seconds])
+# One ctest entry NAME, or NAME.lane for each of the lanes that exist here. COMMAND may name a target.
+function(ssa_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "LANES;ENV" ${ARGN})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 600)
+  endif()
+  if(NOT T_LANES)
+    set(T_LANES none)
+  endif()
+  foreach(lane IN LISTS T_LANES)
+    if(lane STREQUAL none)
+      set(test ${name})
+    elseif(DEFINED LANE_${lane})
+      set(test ${name}.${lane})
+    else()
+      continue()
+    endif()
+    add_test(NAME ${test} COMMAND ${T_UNPARSED_ARGUMENTS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${T_TIMEOUT} LABELS ${lane}
+      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;${LANE_${lane}};${T_ENV}")
+  endforeach()
+endfunction()
+
+# What runs where; a file that is not listed runs once, without a lane.
+set(TEST_ops_LANES cpu lavapipe swiftshader pocl rusticl)
+set(TEST_properties_LANES cpu lavapipe swiftshader pocl rusticl)
+set(TEST_formulas_LANES cpu lavapipe swiftshader pocl rusticl)
+set(TEST_device_vulkan_LANES lavapipe swiftshader)
+set(TEST_device_opencl_LANES pocl rusticl)
+set(TEST_ops_TIMEOUT 1800)
+
+file(GLOB TEST_SOURCES CONFIGURE_DEPENDS tests/test_*.c)
+foreach(source IN LISTS TEST_SOURCES)
+  get_filename_component(target ${source} NAME_WE)
+  string(REPLACE test_ "" name ${target})
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE ssa_test_verify ssa_inside PkgConfig::CHECK)
+  ssa_test(${name} ${target} LANES ${TEST_${name}_LANES} TIMEOUT ${TEST_${name}_TIMEOUT})
+endforeach()

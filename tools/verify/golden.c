@@ -82,7 +82,7 @@ static ssa_status number(golden *g, const cJSON *object, const char *name, doubl
 
 static ssa_status loss_line(replay *r, const char *name, double value) {
     golden *g = &r->base;
-    double  ref;
+    double  ref = 1;
     SSA_TRY(number(g, r->json, name, &ref));
     line(g, "loss", name, fabs(value / ref - 1), LIMIT_LOSS);
     return SSA_OK;
@@ -181,7 +181,7 @@ static ssa_status replay_model(replay *r) {
     ssa_model_config       c;
     const ssa_file_tensor *tokens;
     const cJSON           *adamw = cJSON_GetObjectItem(r->json, "adamw"), *betas = cJSON_GetObjectItem(adamw, "betas");
-    double                 lr, eps, clip;
+    double                 lr = 0, eps = 0, clip = 0;
     SSA_TRY(ssa_config_read(g->path, &c, g->err));
     SSA_TRY(selection(r, &c));
     SSA_TRY(find(g, "tokens", SSA_I32, &tokens));

@@ -28,7 +28,8 @@ struct problem {
     int             count;
     void          (*forward)(problem *p, double *loss);
     void          (*backward)(problem *p);
-    bool            accumulates;         /* which gradients do, by attr.accumulate (and residual) */
+    bool            accumulates;         /* the operation reads attr.accumulate */
+    bool            overwritten[MAX_INPUTS]; /* but not for this gradient */
 };
 
 #define TRYP(call)                                 \
@@ -277,7 +278,7 @@ static void loss(problem *p) {
         int32_t target = (int32_t)(r == 1 ? -1 : r == 2 ? V : r * 7 % V);
         TRYP(ssa_write(p->ctx, ssa_view(p->extra[1], r, 1), &target));
     }
-    p->forward = loss_forward, p->backward = loss_backward, p->accumulates = true;
+    p->forward = loss_forward, p->backward = loss_backward, p->accumulates = p->overwritten[0] = true;
 }
 
 typedef struct { ssa_op op; void (*set_up)(problem *p); const char *sizes; ssa_attrs attr; } entry;
@@ -346,7 +347,7 @@ static void check(problem *p, verify_callback callback, void *user) {
         for (int i = 0; i < p->inputs; i++) {
             randomize(p, p->grad[i]);
             base[i] = read_all(p, p->grad[i]);
-            if (!again && !p->status) memset(base[i], 0, (size_t)ssa_numel(&p->in[i]) * sizeof(double));
+            if ((!again || p->overwritten[i]) && !p->status) memset(base[i], 0, (size_t)ssa_numel(&p->in[i]) * sizeof(double));
         }
         p->forward(p, &value);
         p->backward(p);
