@@ -155,8 +155,8 @@ static inline void attend(const rows *r, const span *spans, int64_t n, const pac
             row[j] = p;
             sum += p;
         }
-        inverse[i] = 1 / sum;
-        *r->lse[i] = max + real_log(sum);
+        inverse[i] = sum > 0 ? 1 / sum : 0; /* no key at all: o = 0 */
+        *r->lse[i] = sum > 0 ? max + real_log(sum) : NEG;
         memset(r->out[i], 0, (size_t)k->D * sizeof(real));
     }
     at = 0;
