@@ -9,7 +9,8 @@ include(CheckCSourceRuns)
 set(shaderc_probe "
 #include <shaderc/shaderc.h>
 int main(void) {
-  static const char text[] = \"#version 450\\nlayout(local_size_x = 1) in; void main() {}\";
+  char text[] = \"#version 450 layout(local_size_x = 1) in; void main() {}\";
+  text[12] = 10; /* a line's end; written as an escape it would be one already in the file that CMake makes of this */
   shaderc_compiler_t c = shaderc_compiler_initialize();
   shaderc_compilation_result_t r = shaderc_compile_into_spv(c, text, sizeof text - 1, shaderc_glsl_compute_shader, \"a\", \"main\", 0);
   return shaderc_result_get_compilation_status(r) != shaderc_compilation_status_success;
