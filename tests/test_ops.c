@@ -3,6 +3,7 @@
  *
  *   SSA_TEST_DEVICE=cpu|vulkan|vulkan:1|opencl   the device (default vulkan); not there: exit 77, which ctest shows as skipped
  *   SSA_TEST_VALIDATE=1                          Khronos validation on; a single message fails the test
+ *   CK_RUN_CASE=rmsnorm                          one operation
  *   SSA_TEST_FULL=1                              the larger cases too */
 #include "verify/verify.h"
 #include <check.h>
@@ -30,7 +31,7 @@ static bool wanted(const char *variable) {
 static void count(void *user, const verify_row *row) {
     tally *t = user;
     t->rows++;
-    t->unsupported += row->status == VERIFY_UNSUPPORTED;
+    if (row->status == VERIFY_UNSUPPORTED && !t->unsupported++) snprintf(t->first, sizeof t->first, "%s", row->reason);
     if (row->status != VERIFY_FAILED) return;
     char line[1024];
     snprintf(line, sizeof line, "%s %s %s [%s]: %s = %.3g, limit %.3g: %s", row->op, ssa_dtype_name(row->dtype), row->text, row->device, row->output, row->error,
@@ -57,7 +58,7 @@ static void conformance(ssa_op op) {
     ssa_close(ctx);
     ck_assert_msg(t.rows > 0, "%s has no cases", ssa_op_name(op));
     ck_assert_msg(!t.failed, "%d of %d results of %s are wrong, the first: %s", t.failed, t.rows, ssa_op_name(op), t.first);
-    ck_assert_msg(t.unsupported < t.rows, "%s is not supported on %s at all", ssa_op_name(op), device_name());
+    ck_assert_msg(t.unsupported < t.rows, "%s is not supported on %s at all: %s", ssa_op_name(op), device_name(), t.first);
     ck_assert_msg(!messages, "%d validation messages during %s", messages, ssa_op_name(op));
 }
 
@@ -107,20 +108,25 @@ static bool available(const char *name) {
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* A test case of its own, so that CK_RUN_CASE=rmsnorm runs that operation alone. */
+static void add_test(Suite *suite, const char *name, const TTest *test) {
+    TCase *tc = tcase_create(name);
+    tcase_set_timeout(tc, SECONDS_A_TEST);
+    tcase_add_test(tc, test);
+    suite_add_tcase(suite, tc);
+}
+
 int main(void) {
     const char *name = device_name();
     if (!available(name)) return SKIPPED;
     Suite *suite = suite_create("operations");
-    TCase *tc = tcase_create(name);
-    tcase_set_timeout(tc, SECONDS_A_TEST);
-#define OP(ID, name, inputs, outputs, attributes) tcase_add_test(tc, ops_##name);
+#define OP(ID, name, inputs, outputs, attributes) add_test(suite, #name, ops_##name);
 #include "ssa/ops.def"
 #undef OP
     if (!strcmp(name, "cpu")) {
-        tcase_add_test(tc, threads);
-        tcase_add_test(tc, gradients);
+        add_test(suite, "threads", threads);
+        add_test(suite, "gradients", gradients);
     }
-    suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
