@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-ssa_status ssa_fail(ssa_error *err, ssa_status status, const char *format, ...) {
+void ssa_error_record(ssa_error *err, ssa_status status, const char *format, ...) {
     if (err && err->status == SSA_OK) {
         va_list args;
         va_start(args, format);
@@ -10,7 +10,6 @@ ssa_status ssa_fail(ssa_error *err, ssa_status status, const char *format, ...) 
         va_end(args);
         err->status = status;
     }
-    return status;
 }
 
 void ssa_error_clear(ssa_error *err) {

@@ -1,1 +1,7 @@
-# filled by its owner
+# The `ssa` command: one file a subcommand; it uses the public API only.
+file(GLOB TOOL_SOURCES CONFIGURE_DEPENDS tools/*.c tools/verify/*.c)
+add_executable(ssa_command ${TOOL_SOURCES})
+set_target_properties(ssa_command PROPERTIES OUTPUT_NAME ssa)
+target_include_directories(ssa_command PRIVATE tools)
+target_link_libraries(ssa_command PRIVATE ssa ssa_flags PkgConfig::CJSON m)
+install(TARGETS ssa_command)

@@ -19,8 +19,12 @@ typedef struct ssa_error {
     char       text[512]; /* one sentence, no newline; empty while status is SSA_OK */
 } ssa_error;
 
-/* Records a failure (printf-style) unless one is recorded already; returns the status given. err may be NULL. */
-ssa_status ssa_fail(ssa_error *err, ssa_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Records a failure (printf-style) unless one is recorded already. err may be NULL. */
+void ssa_error_record(ssa_error *err, ssa_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same, and evaluates to the status given (a macro, so that the compiler sees which one it is). */
+static inline ssa_status ssa_failed(ssa_status status) { return status; }
+#define ssa_fail(err, status, ...) (ssa_error_record((err), (status), __VA_ARGS__), ssa_failed(status))
 
 /* Forgets a recorded failure. */
 void ssa_error_clear(ssa_error *err);

@@ -1,0 +1,96 @@
+/* Golden files of the authors' code on the lane's device; and that a wrong alpha or a wrong selection rule is noticed. */
+#include "verify/golden.h"
+#include <check.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *device(void) { return getenv("SSA_TEST_DEVICE") ? getenv("SSA_TEST_DEVICE") : "cpu"; }
+
+static ssa_context *open_device(void) {
+    ssa_error    err = {0};
+    ssa_context *ctx;
+    bool         validate = getenv("SSA_TEST_VALIDATE") != NULL;
+    ck_assert_msg(!ssa_open(device(), &(ssa_open_options){.validate = validate}, &ctx, &err), "%s", err.text);
+    return ctx;
+}
+
+static void replay(const char *path) {
+    ssa_error    err = {0};
+    int          failed = 0;
+    ssa_context *ctx = open_device();
+    printf("%s on %s\n", path, ssa_context_description(ctx));
+    ssa_status s = verify_golden(ctx, path, stdout, &failed, &err);
+    fflush(stdout);
+    int messages = ssa_context_validation_messages(ctx);
+    ssa_close(ctx);
+    ck_assert_msg(!s, "%s", err.text);
+    ck_assert_msg(!failed, "%s: %d values beyond their limits", path, failed);
+    ck_assert_msg(!messages, "%d validation messages", messages);
+}
+
+START_TEST(model) { replay("tests/golden/aligned_llama_nsa"); }
+END_TEST
+START_TEST(kernel) { replay("tests/golden/sparse_T291_HQ32_H2_D16_B16_K4.safetensors"); }
+END_TEST
+
+/* Further files, where SSA_GOLDEN names a folder of them. */
+START_TEST(further) {
+    const char *dir = getenv("SSA_GOLDEN");
+    char        pattern[1024];
+    glob_t      found = {0};
+    if (!dir || access(dir, R_OK)) return;
+    snprintf(pattern, sizeof pattern, "%s/*/golden.json", dir);
+    glob(pattern, 0, NULL, &found);
+    snprintf(pattern, sizeof pattern, "%s/sparse_*.safetensors", dir);
+    glob(pattern, GLOB_APPEND, NULL, &found);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char *end = strstr(found.gl_pathv[i], "/golden.json");
+        if (end) *end = 0;
+        replay(found.gl_pathv[i]);
+    }
+    globfree(&found);
+}
+END_TEST
+
+/* The machinery must be able to fail: a copy of the folder that claims another selection rule. */
+START_TEST(notices) {
+    char         dir[] = "/tmp/ssa_golden_XXXXXX", command[512];
+    ssa_error    err = {0};
+    int          failed = 0;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(command, sizeof command, "cp tests/golden/aligned_llama_nsa/* %s && sed -i 's/\"softmax[^\"]*\"/\"dot\"/' %s/golden.json", dir, dir);
+    ck_assert_int_eq(system(command), 0);
+    ssa_context *ctx = open_device();
+    ssa_status   s = verify_golden(ctx, dir, NULL, &failed, &err);
+    ssa_close(ctx);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_msg(!s, "%s", err.text);
+    ck_assert_int_gt(failed, 10);
+}
+END_TEST
+
+int main(void) {
+    ssa_error    err = {0};
+    ssa_context *ctx;
+    if (ssa_open(device(), NULL, &ctx, &err)) {
+        printf("skipped: %s\n", err.text);
+        return 77;
+    }
+    ssa_close(ctx);
+    Suite *suite = suite_create("golden");
+    TCase *t = tcase_create("golden");
+    tcase_set_timeout(t, 900);
+    tcase_add_test(t, model);
+    tcase_add_test(t, kernel);
+    tcase_add_test(t, further);
+    tcase_add_test(t, notices);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failures = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failures != 0;
+}
