@@ -10,23 +10,47 @@ trap 'rm -rf "$work"' EXIT
 intel=${SSA_TEST_INTEL:-"skl tgllp dg2 pvc"}
 amd=${SSA_TEST_AMD:-"gfx900 gfx1030 gfx1100"}
 jobs=${SSA_TEST_JOBS:-$(nproc)}
-clang=
-for c in clang clang-19 clang-16 clang-15 clang-14; do # one that has the amdgcn target and can compile OpenCL C for it
-    command -v "$c" >/dev/null || continue
-    if echo '__kernel void k(__global float *x) { x[get_global_id(0)] = 0.0f; }' |
-        "$c" -x cl -cl-std=CL1.2 -Xclang -finclude-default-header -target amdgcn-amd-amdhsa -mcpu=gfx900 -nogpulib -S -o /dev/null - 2>/dev/null; then
-        clang=$c
-        break
-    fi
-done
+# The newest clang that compiles OpenCL C for a card: older ones do not know the newer cards.
+clang_for() {
+    local c
+    for c in clang-21 clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14 clang; do
+        command -v "$c" > /dev/null || continue
+        # shellcheck disable=SC2086 # options are words
+        echo '__kernel void k(__global float *x) { x[get_global_id(0)] = 0.0f; }' |
+            "$c" -x cl -cl-std=CL1.2 -Xclang -finclude-default-header -target "$triple" -mcpu="$1" -nogpulib $builtins -S -o /dev/null - 2> /dev/null && echo "$c" && return
+    done
+}
+# Without the built-in functions' code every get_local_id is a call with spills of its own: then only errors count.
+triple=amdgcn-amd-amdhsa builtins=
+if [ -f /usr/lib/clc/amdgcn--amdhsa.bc ]; then
+    triple=amdgcn--amdhsa builtins="-Xclang -mlink-builtin-bitcode -Xclang /usr/lib/clc/amdgcn--amdhsa.bc"
+else
+    echo "note: spills are not looked for in AMD's code without libclc (Debian: libclc-15)"
+fi
+targets=
 ocloc=$(command -v ocloc)
-[ -n "$ocloc" ] || echo "skipped: ocloc (Debian: intel-opencl-icd) is not installed"
-[ -n "$clang" ] || echo "skipped: no clang that compiles OpenCL C for amdgcn is installed"
-[ -n "$ocloc$clang" ] || exit 77
+if [ -n "$ocloc" ]; then
+    for t in $intel; do targets+=" ocloc:$t"; done
+else
+    echo "skipped: ocloc (Debian: intel-opencl-icd) is not installed"
+fi
+for t in $amd; do
+    c=$(clang_for "$t")
+    if [ -n "$c" ]; then targets+=" $c:$t"; else echo "skipped: no clang here compiles OpenCL C for $t"; fi
+done
+[ -n "$targets" ] || exit 77
 
 # Lines "kernel<TAB>-DNAME=VALUE ...", one for each variant.
-python3 - > "$work/variants" <<'PYTHON' || exit 1
-import glob, itertools, os, re
+mkdir "$work/source"
+python3 - "$work/source" > "$work/variants" <<'PYTHON' || exit 1
+import glob, itertools, os, re, sys
+def inlined(path, seen): # as the library does it
+    text = open(path).read()
+    def include(m):
+        if m.group(1) in seen: return ""
+        seen.add(m.group(1))
+        return inlined("opencl/" + m.group(1), seen)
+    return re.sub(r'^#include "(.*?)"$', include, text, flags=re.M)
 # Names for which lowering computes the value.
 table = {"HEAD_DIM": [64, 128], "D": [64, 128], "BLOCK": [64]}
 sources = {f: open(f).read() for f in glob.glob("host/lower/*.[ch]")}
@@ -58,6 +82,7 @@ for path in sorted(glob.glob("opencl/*.cl")):
         sets = [dict(WG=wg, TILE=tile, EACH=each, DEPTH=depth, TRANS_A=a, TRANS_B=b, A_F32="0")
                 for wg, tile, each, depth in tiles for a, b in (("0", "0"), ("0", "1"), ("1", "0"))] or sets
     source = open(path).read()
+    with open(os.path.join(sys.argv[1], kernel + ".cl"), "w") as out: out.write(inlined(path, set()))
     if not sets: sets = [{}]
     seen = set()
     for s in sets:
@@ -83,16 +108,17 @@ compile_one() { # KERNEL OPTIONS COMPILER TARGET
     local id=$BASHPID rc=0
     local log="$work/log.$id"
     if [ "$3" = ocloc ]; then
-        # ocloc finds no include files: the same inlining as the library's.
-        mkdir -p "$work/$id"
-        sed -e '/#include "common.h"/{r opencl/common.h' -e 'd}' -e '/#include "reduce.h"/{r opencl/reduce.h' -e 'd}' "opencl/$1.cl" > "$work/$id/$1.cl"
-        (cd "$work/$id" && "$ocloc" compile -file "$1.cl" -device "$4" -options "-cl-std=CL1.2 $2" -output_no_suffix) > "$log" 2>&1 || rc=1
+        mkdir -p "$work/$id" # its outputs have fixed names
+        (cd "$work/$id" && "$ocloc" compile -file "../source/$1.cl" -device "$4" -options "-cl-std=CL1.2 $2" -output_no_suffix) > "$log" 2>&1 || rc=1
         rm -rf "${work:?}/$id"
     else
         # shellcheck disable=SC2086 # options are words
-        "$clang" -x cl -cl-std=CL1.2 -Xclang -finclude-default-header -target amdgcn-amd-amdhsa -mcpu="$4" -nogpulib -O2 -Iopencl $2 \
-            -S -o "$log.s" "opencl/$1.cl" > "$log" 2>&1 || rc=1
-        grep -E '\.(vgpr|sgpr)_spill_count: *[1-9]' "$log.s" >> "$log" 2>/dev/null
+        "$3" -x cl -cl-std=CL1.2 -Xclang -finclude-default-header -target $triple -mcpu="$4" -nogpulib $builtins -O2 $2 \
+            -S -o "$log.s" "$work/source/$1.cl" > "$log" 2>&1 || rc=1
+        if [ -n "$builtins" ] && [ $rc = 0 ]; then
+            grep -E '\.(vgpr|sgpr)_spill_count: *[1-9]' "$log.s" >> "$log"
+            grep -qE '\.private_segment_fixed_size: *[1-9]' "$log.s" && echo "note: $1 $2 keeps an array in memory ($4)"
+        fi
         rm -f "$log.s"
     fi
     if [ $rc = 1 ] || grep -qiE 'spill' "$log"; then
@@ -107,7 +133,7 @@ compile_one() { # KERNEL OPTIONS COMPILER TARGET
 failures=$work/failures
 : > "$failures"
 while IFS=$'\t' read -r kernel options; do
-    for target in ${ocloc:+$(printf 'ocloc:%s ' $intel)} ${clang:+$(printf 'clang:%s ' $amd)}; do
+    for target in $targets; do
         while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
         { compile_one "$kernel" "$options" "${target%%:*}" "${target##*:}" || echo "$kernel" >> "$failures"; } &
     done
