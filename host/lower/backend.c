@@ -1,5 +1,5 @@
 /* The GPU backend: lowers calls into launches and hands them to its device, at once or recorded. */
-#include "lower.h"
+#include "gemm.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -235,6 +235,27 @@ ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor 
     return SSA_OK;
 }
 
+/* What a device's gemm_offer times its library against, see device.h. In the middle of another operation's lowering: its list
+ * is set aside; scratch may be shared, since that operation has not written anything yet. */
+static ssa_status own_gemm(void *backend, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err) {
+    gpu_backend *be = backend;
+    launch_list  kept = be->list;
+    ssa_call     call = {.op = SSA_MATMUL};
+    lowering     l = {.be = be, .call = &call, .limits = &be->dev->limits, .err = err};
+    gpu_buffer   matrix[3] = {{.memory = a, .element_bytes = 4}, {.memory = b, .element_bytes = 4}, {.memory = c, .element_bytes = 4}};
+    gemm_desc    d = {g->trans_a, g->trans_b, g->accumulate, (int64_t)g->batch, (int64_t)g->M, (int64_t)g->N, (int64_t)g->K, {0}, {0}, {0}};
+    ssa_tensor  *operand[3] = {&d.a, &d.b, &d.c}, work = {0};
+    int64_t      elements[3] = {d.batch * d.M * d.K, d.batch * d.K * d.N, d.batch * d.M * d.N};
+    for (int i = 0; i < 3; i++)
+        *operand[i] = (ssa_tensor){.buffer = &matrix[i].base, .shape = {elements[i]}, .rank = 1, .dtype = SSA_F32};
+    be->list = (launch_list){0};
+    ssa_status s = lower_gemm_batch(&l, &d, &work);
+    if (!s) s = be->dev->vt->run(be->dev, be->list.item, be->list.count, err);
+    free(be->list.item);
+    be->list = kept;
+    return s;
+}
+
 static ssa_status lower(gpu_backend *be, const ssa_call *call, ssa_error *err) {
     lowering l = {.be = be, .call = call, .limits = &be->dev->limits, .err = err};
     return lowerings[call->op](&l, call);
@@ -332,6 +353,8 @@ ssa_status gpu_backend_create(device *dev, ssa_backend **out, ssa_error *err) {
     }
     be->base.vt = &vtable;
     be->dev = dev;
+    dev->own_gemm = own_gemm;
+    dev->backend = be;
     be->base.widens_16bit = !dev->limits.storage16;
     be->base.memory_bytes = dev->limits.heap;
     be->base.max_buffer_bytes = dev->limits.max_buffer;
