@@ -172,7 +172,7 @@ static bool describe(const vulkan_instance *in, vulkan_card *card) {
     dev_info *info = &card->info;
     snprintf(info->api, sizeof info->api, "vulkan");
     snprintf(info->name, sizeof info->name, "%.250s", plain.deviceName);
-    if (has_driver) snprintf(info->driver, sizeof info->driver, "%.120s %.120s", driver.driverName, driver.driverInfo);
+    if (has_driver) snprintf(info->driver, sizeof info->driver, "%.120s%s%.120s", driver.driverName, driver.driverInfo[0] ? " " : "", driver.driverInfo);
     else snprintf(info->driver, sizeof info->driver, "driver 0x%x", plain.driverVersion);
     snprintf(info->api_version, sizeof info->api_version, "%u.%u.%u", VK_API_VERSION_MAJOR(plain.apiVersion), VK_API_VERSION_MINOR(plain.apiVersion), VK_API_VERSION_PATCH(plain.apiVersion));
     info->vendor_id = plain.vendorID;

@@ -35,8 +35,8 @@ static void lose(vulkan_device *d, const char *what) {
         if (at->pending && d->vk.vkGetFenceStatus(d->handle, at->fence) != VK_SUCCESS) s = at;
     }
     if (s && s->first_op)
-        ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s, in a batch of %d launches from %s to %s", d->base.info.index, what, s->launches, s->first_op, s->last_op);
-    else ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s", d->base.info.index, what);
+        (void)ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s, in a batch of %d launches from %s to %s", d->base.info.index, what, s->launches, s->first_op, s->last_op);
+    else (void)ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s", d->base.info.index, what);
 }
 
 ssa_status vulkan_check(vulkan_device *d, VkResult r, const char *what, ssa_error *err) {
