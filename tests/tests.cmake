@@ -10,6 +10,8 @@ add_library(ssa_test_verify OBJECT ${VERIFY_SOURCES})
 target_include_directories(ssa_test_verify PUBLIC tools core/include)
 target_link_libraries(ssa_test_verify PUBLIC ssa_flags OpenMP::OpenMP_C)
 
+# Waiting threads sleep (OMP_WAIT_POLICY): spinning ones starve the software drivers' own threads, and other tests.
+
 # name of the lane -> LANE_name: its environment. Lanes exist where their driver's file does.
 set(SSA_LANES)
 function(ssa_lane name file)
@@ -52,7 +54,7 @@ function(ssa_test name)
     endif()
     add_test(NAME ${test} COMMAND ${T_UNPARSED_ARGUMENTS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${T_TIMEOUT} LABELS ${lane}
-      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;${LANE_${lane}};${T_ENV}")
+      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;OMP_WAIT_POLICY=passive;${LANE_${lane}};${T_ENV}")
   endforeach()
 endfunction()
 
