@@ -6,8 +6,7 @@
 //   push: n, beta1, beta2, eps, weight_decay
 //   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint n; float beta1, beta2, eps, weight_decay;)
-
+typedef struct { uint off[8]; uint n; float beta1, beta2, eps, weight_decay; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void adamw(__global const float *grad, __global const float *step_values, __global const float *clip, __global float *param,
            __global float *m, __global float *v, __global act_t *w, const push p) {

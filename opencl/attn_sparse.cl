@@ -6,8 +6,7 @@
 //   workgroup WG = RG * CG; groups B * T * S * head_tiles; CHUNKS * 4 CG >= D; local memory: attn.h + 16 CG; no subgroup use
 #include "common.h"
 #include "attn.h"
-PUSH(uint B, T, Q, H, D, S, K, block_size, head_tiles; float scale;)
-
+typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles; float scale; } push;
 #define Q_AT(r, d) (first + (r) < end && (d) < p.D ? load_act(q, p.off[0] + (row + first + (r)) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(k, p.off[1] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)
 #define V_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(v, p.off[2] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)

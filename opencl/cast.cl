@@ -3,8 +3,7 @@
 //   push: n
 //   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint n;)
-
+typedef struct { uint off[8]; uint n; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void cast(__global const act_t *x, __global act2_t *y, const push p) {
     for (uint k = 0u; k < EACH; k++) {

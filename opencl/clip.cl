@@ -4,8 +4,7 @@
 //   push: max_norm
 //   workgroup WG, of which one work-item works; no local memory; no subgroup use
 #include "common.h"
-PUSH(float max_norm;)
-
+typedef struct { uint off[8]; float max_norm; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void clip(__global const float *sumsq, __global float *clip_out, const push p) {
     if (GROUP != 0u || LANE != 0u) return;

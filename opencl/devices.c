@@ -150,6 +150,8 @@ void ocl_describe(const ocl_api *cl, ocl_place place, int index, dev_info *info,
     ocl_device_text(cl, id, CL_DEVICE_NAME, info->name, sizeof info->name);
     ocl_platform_text(cl, place.platform, CL_PLATFORM_NAME, platform, sizeof platform);
     ocl_platform_text(cl, place.platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
+    char *aside = strstr(platform_version, "  "); /* PoCL adds how it was built */
+    if (aside) *aside = 0;
     ocl_device_text(cl, id, CL_DRIVER_VERSION, driver, sizeof driver);
     ocl_device_text(cl, id, CL_DEVICE_VERSION, version, sizeof version);
     snprintf(info->driver, sizeof info->driver, "%.70s %.60s (%.90s)", platform, driver, platform_version);

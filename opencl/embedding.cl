@@ -4,8 +4,7 @@
 //   push: R, C, V, first (token of the chunk's row 0), count
 //   workgroup WG; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint R, C, V, first, count;)
-
+typedef struct { uint off[8]; uint R, C, V, first, count; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void embedding(__global const int *tokens, __global const act_t *w, __global act_t *y, const push p) {
     uint r = GROUP;

@@ -4,8 +4,7 @@
 //   push: R, C, first (token of dw's row 0), count, first_row, rows, accumulate (1: add to dw)
 //   workgroup WG; groups count * ceil(C / WG); no local memory; no subgroup use
 #include "common.h"
-PUSH(uint R, C, first, count, first_row, rows, accumulate;)
-
+typedef struct { uint off[8]; uint R, C, first, count, first_row, rows, accumulate; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void embedding_bwd(__global const int *tokens, __global const int *order, __global const act_t *dy, __global float *dw, const push p) {
     uint strips = (p.C + WG - 1u) / WG, row = GROUP / strips, c = GROUP % strips * WG + LANE;

@@ -3,7 +3,7 @@
 //   push: n, bits
 //   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint n, bits;)
+typedef struct { uint off[8]; uint n, bits; } push;
 #if ACT == 0
 typedef uint word_t;
 #else

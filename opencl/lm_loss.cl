@@ -7,8 +7,7 @@
 //   workgroup WG; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 #include "reduce.h"
-PUSH(uint R, V, first, count;)
-
+typedef struct { uint off[8]; uint R, V, first, count; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void lm_loss(__global const float *logits, __global const int *target, __global float *state, __global float *loss, const push p) {
     __local float shared[WG];

@@ -5,8 +5,7 @@
 //   push: R, V, first, count, scale
 //   workgroup WG; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint R, V, first, count; float scale;)
-
+typedef struct { uint off[8]; uint R, V, first, count; float scale; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void lm_loss_dlogits(__global float *logits, __global const int *target, __global const float *state, const push p) {
     uint r = GROUP;

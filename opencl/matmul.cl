@@ -11,8 +11,7 @@
 // A work-item owns EACH x EACH elements, TILE / EACH apart: neighbours then read neighbouring words of local memory, and PAD
 // spreads the transposing stores over the 32 banks.
 #include "common.h"
-PUSH(uint M, N, K, lda, ldb, ldc, stride_a, stride_b, stride_c, splits, k_range, accumulate;)
-
+typedef struct { uint off[8]; uint M, N, K, lda, ldb, ldc, stride_a, stride_b, stride_c, splits, k_range, accumulate; } push;
 #define ACROSS (TILE / EACH)
 #define PAD (32 / DEPTH)
 #define PITCH (TILE + PAD)

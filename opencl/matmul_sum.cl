@@ -4,8 +4,7 @@
 //   push: n = M * N, N, ldc, parts, accumulate (1: add to c)
 //   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint n, N, ldc, parts, accumulate;)
-
+typedef struct { uint off[8]; uint n, N, ldc, parts, accumulate; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void matmul_sum(__global const float *part, __global act2_t *c, const push p) {
     for (uint k = 0u; k < EACH; k++) {

@@ -4,8 +4,7 @@
 //   workgroup WG; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 #include "reduce.h"
-PUSH(uint R, C; float eps;)
-
+typedef struct { uint off[8]; uint R, C; float eps; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void rmsnorm(__global const act_t *x, __global const act_t *w, __global act_t *y, __global float *rstd, const push p) {
     __local float shared[WG];

@@ -4,8 +4,7 @@
 //   workgroup WG; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 #include "reduce.h"
-PUSH(uint R, C, residual;)
-
+typedef struct { uint off[8]; uint R, C, residual; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void rmsnorm_bwd(__global const act_t *dy, __global const act_t *x, __global const act_t *w, __global const float *rstd, __global act_t *dx,
                  const push p) {

@@ -4,8 +4,7 @@
 //   push: R, C, parts
 //   workgroup WG; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint R, C, parts;)
-
+typedef struct { uint off[8]; uint R, C, parts; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void rmsnorm_bwd_part(__global const act_t *dy, __global const act_t *x, __global const float *rstd, __global float *part, const push p) {
     uint c = get_group_id(0) * WG + LANE, k = get_group_id(1);

@@ -4,8 +4,7 @@
 //   push: n pairs, T, Q, half, inverse (1: s -> -s)
 //   workgroup WG, EACH pairs a work-item; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint n, T, Q, half_dim, inverse;)
-
+typedef struct { uint off[8]; uint n, T, Q, half_dim, inverse; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void rope(__global const act_t *x, __global const float *cos_sin, __global act_t *y, const push p) {
     for (uint k = 0u; k < EACH; k++) {

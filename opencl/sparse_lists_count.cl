@@ -4,8 +4,7 @@
 //   push: B, T, S, K, N, tiles, tile (queries of one), block_size
 //   workgroup WG; groups B * S * tiles; local memory 4 * BLOCKS bytes; no subgroup use
 #include "common.h"
-PUSH(uint B, T, S, K, N, tiles, tile, block_size;)
-
+typedef struct { uint off[8]; uint B, T, S, K, N, tiles, tile, block_size; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sparse_lists_count(__global const int *idx, __global int *count, const push p) {
     __local uint seen[BLOCKS];

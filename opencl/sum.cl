@@ -4,8 +4,7 @@
 //   workgroup WG; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 #include "reduce.h"
-PUSH(uint n, span, square;)
-
+typedef struct { uint off[8]; uint n, span, square; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sum(__global const float *x, __global float *part, const push p) {
     __local float shared[WG];

@@ -3,8 +3,7 @@
 //   push: parts, C, accumulate (1: add to y)
 //   workgroup WG; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint parts, C, accumulate;)
-
+typedef struct { uint off[8]; uint parts, C, accumulate; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sum_parts(__global const float *part, __global float *y, const push p) {
     uint c = GROUP * WG + LANE;

@@ -4,8 +4,7 @@
 //   workgroup WG; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 #include "reduce.h"
-PUSH(uint n; float scale; uint accumulate;)
-
+typedef struct { uint off[8]; uint n; float scale; uint accumulate; } push;
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sum_total(__global const float *part, __global float *y, const push p) {
     __local float shared[WG];

@@ -3,8 +3,7 @@
 //   push: n
 //   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
 #include "common.h"
-PUSH(uint n;)
-
+typedef struct { uint off[8]; uint n; } push;
 static inline float sigmoid(float z) { // exp of nothing positive
     float e = exp(-fabs(z));
     return (z >= 0.0f ? 1.0f : e) / (1.0f + e);
