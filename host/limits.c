@@ -35,7 +35,10 @@ ssa_status limits_override(dev_limits *limits, ssa_error *err) {
         uint64_t v = strtoull(p + n + 1, &end, 10);
         if (end != p + item) return ssa_fail(err, SSA_ERR_INPUT, "SSA_LIMITS: \"%.*s\" is not KEY=NUMBER", (int)(item < 64 ? item : 64), p);
         if (!lower(limits, key, v))
-            return ssa_fail(err, SSA_ERR_INPUT, "SSA_LIMITS: unknown limit %s (there are range, buffer, heap, groups, invocations, shared, push, bindings, subgroup, storage16)", key);
+            return ssa_fail(
+                err, SSA_ERR_INPUT,
+                "SSA_LIMITS: unknown limit %s (there are range, buffer, heap, groups, invocations, shared, push, bindings, subgroup, storage16)",
+                key);
         p += item + (p[item] == ',');
     }
     return SSA_OK;

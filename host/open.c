@@ -104,7 +104,8 @@ ssa_status ssa_open(const char *name, const ssa_open_options *options, ssa_conte
 /* -- listing --------------------------------------------------------------------------------------------------------------- */
 
 static const char *type_name(dev_type t) {
-    static const char *const names[] = {[DEV_OTHER] = "other", [DEV_INTEGRATED] = "integrated", [DEV_DISCRETE] = "discrete", [DEV_VIRTUAL] = "virtual", [DEV_CPU] = "software"};
+    static const char *const names[] = {
+        [DEV_OTHER] = "other", [DEV_INTEGRATED] = "integrated", [DEV_DISCRETE] = "discrete", [DEV_VIRTUAL] = "virtual", [DEV_CPU] = "software"};
     return names[t];
 }
 
@@ -127,9 +128,9 @@ static void print_device(FILE *out, const dev_info *i, const dev_limits *l) {
     char uuid[33], heap[32], range[32], buffer[32], shared[32], subgroup[32] = "none";
     uuid_text(i, uuid);
     if (l->subgroup_max) snprintf(subgroup, sizeof subgroup, l->subgroup_min == l->subgroup_max ? "%u" : "%u..%u", l->subgroup_min, l->subgroup_max);
-    fprintf(out, "%s:%d: %s, %s, %s, %s; memory %s, buffer %s, range %s, shared %s, invocations %u, subgroup %s, storage16 %s", i->api, i->index, i->name, type_name(i->type), i->driver,
-            i->api_version, size_text(l->heap, heap), size_text(l->max_buffer, buffer), size_text(l->max_range, range), size_text(l->shared_bytes, shared), l->max_invocations, subgroup,
-            l->storage16 ? "yes" : "no");
+    fprintf(out, "%s:%d: %s, %s, %s, %s; memory %s, buffer %s, range %s, shared %s, invocations %u, subgroup %s, storage16 %s", i->api, i->index,
+            i->name, type_name(i->type), i->driver, i->api_version, size_text(l->heap, heap), size_text(l->max_buffer, buffer),
+            size_text(l->max_range, range), size_text(l->shared_bytes, shared), l->max_invocations, subgroup, l->storage16 ? "yes" : "no");
     if (i->pci[0]) fprintf(out, ", pci %s", i->pci);
     if (uuid[0]) fprintf(out, ", uuid %s", uuid);
     fprintf(out, "; %s\n", i->features);
@@ -204,7 +205,8 @@ ssa_status ssa_list_devices(FILE *out, bool json) {
     list_apis(apis);
     if (json) s = print_json(out, apis);
     else {
-        fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN), size_text((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), memory));
+        fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN),
+                size_text((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), memory));
         for (int i = 0; i < APIS; i++) {
             for (int k = 0; k < apis[i].count; k++) print_device(out, &apis[i].info[k], &apis[i].limits[k]);
             if (!apis[i].count) fprintf(out, "%s: none (%s)\n", apis[i].api, apis[i].reason.text);

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "shader/cache.h"
 #include "shader/compile.h"
+#include "vulkan/inside.h"
 #include <check.h>
 #include <dirent.h>
 #include <dlfcn.h>
@@ -63,7 +64,12 @@ static dev_kernel *kernel(const char *name, int bindings, int params, uint32_t w
 
 /* y[0..n) = x[0..n), or += */
 static dev_launch copy_launch(dev_buffer *x, uint64_t xi, dev_buffer *y, uint64_t yi, uint32_t n, bool accumulate) {
-    dev_launch la = {.kernel = kernel("sum_parts", 2, 3, 64), .op = "copy_launch", .bindings = 2, .params = 3, .groups = {(n + 63) / 64, 1, 1}, .param = {1, n, accumulate}};
+    dev_launch la = {.kernel = kernel("sum_parts", 2, 3, 64),
+                     .op = "copy_launch",
+                     .bindings = 2,
+                     .params = 3,
+                     .groups = {(n + 63) / 64, 1, 1},
+                     .param = {1, n, accumulate}};
     la.bind[0] = (dev_binding){x, xi * 4, (uint64_t)n * 4, 4, DEV_READ};
     la.bind[1] = (dev_binding){y, yi * 4, (uint64_t)n * 4, 4, DEV_READ | DEV_WRITE};
     return la;
@@ -316,6 +322,87 @@ START_TEST(refusals) {
 }
 END_TEST
 
+/* A program is split by its launches' estimates; wrong ranges and fields are caught before the driver sees them. */
+START_TEST(splitting) {
+    enum { N = 10 };
+    dev_buffer   *x = make(64), *y = make(64);
+    dev_launch    la[N];
+    dev_recorded *program;
+    ssa_error     err = {0};
+    float         v[2] = {1, 2}, back[2];
+    for (int i = 0; i < N; i++) {
+        la[i] = copy_launch(x, 0, y, 0, 2, true);
+        la[i].flops = MAX_FLOPS / 3.5;
+    }
+    put(x, 0, 8, v);
+    put(y, 0, 8, (float[2]){0, 0});
+    OK(dev->vt->record(dev, la, N, &program, &failure));
+    ck_assert_int_eq(program->count, 4);
+    for (int i = 0; i < 20; i++) OK(dev->vt->replay(dev, program, &failure)); /* more than there are slots */
+    get(y, 0, 8, back);
+    ck_assert_double_eq(back[1], 2.0 * N * 20);
+    dev->vt->recorded_free(dev, program);
+    OK(dev->vt->record(dev, la, 0, &program, &failure));
+    OK(dev->vt->replay(dev, program, &failure));
+    dev->vt->recorded_free(dev, program);
+    la[1].bind[1].offset = 60;
+    ck_assert_int_eq(dev->vt->record(dev, la, N, &program, &err), SSA_ERR_RUNTIME);
+    ck_assert_ptr_nonnull(strstr(err.text, "sum_parts"));
+    ssa_error_clear(&err);
+    la[0].params = 2;
+    ck_assert_int_eq(dev->vt->run(dev, la, 1, &err), SSA_ERR_RUNTIME);
+    drop(x), drop(y);
+}
+END_TEST
+
+static VKAPI_ATTR VkResult VKAPI_CALL lost_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *submits, VkFence fence) {
+    (void)queue, (void)count, (void)submits, (void)fence;
+    return VK_ERROR_DEVICE_LOST;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL no_memory(VkDevice d, const VkMemoryAllocateInfo *info, const VkAllocationCallbacks *host,
+                                                VkDeviceMemory *out) {
+    (void)d, (void)info, (void)host, (void)out;
+    return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+}
+
+START_TEST(faults) {
+    vulkan_device *d = (vulkan_device *)dev;
+    dev_buffer    *x = make(64), *y = make(64), *large;
+    dev_recorded  *program;
+    dev_kernel    *k;
+    char           host[64];
+    ssa_error      err = {0};
+    dev_launch     la = copy_launch(x, 0, y, 0, 4, false);
+    OK(dev->vt->record(dev, &la, 1, &program, &failure));
+    PFN_vkAllocateMemory allocate = d->vk.vkAllocateMemory;
+    d->vk.vkAllocateMemory = no_memory;
+    ck_assert_int_eq(dev->vt->alloc(dev, 99 << 20, &large, &err), SSA_ERR_MEMORY);
+    ck_assert_ptr_nonnull(strstr(err.text, "103809024 bytes"));
+    d->vk.vkAllocateMemory = allocate;
+    large = make(99 << 20);
+    drop(large);
+    /* Lost: the first message names what ran, and everything after says the same. */
+    d->vk.vkQueueSubmit = lost_submit;
+    ssa_error_clear(&err);
+    OK(dev->vt->run(dev, &la, 1, &failure));
+    ck_assert_int_eq(dev->vt->wait(dev, &err), SSA_ERR_DEVICE_LOST);
+    ck_assert_ptr_nonnull(strstr(err.text, "copy_launch"));
+    ssa_error again[8] = {{0}};
+    ck_assert_int_eq(dev->vt->wait(dev, &again[0]), SSA_ERR_DEVICE_LOST);
+    ck_assert_int_eq(dev->vt->run(dev, &la, 1, &again[1]), SSA_ERR_DEVICE_LOST);
+    ck_assert_int_eq(dev->vt->replay(dev, program, &again[2]), SSA_ERR_DEVICE_LOST);
+    ck_assert_int_eq(dev->vt->read(dev, x, 0, 64, host, &again[3]), SSA_ERR_DEVICE_LOST);
+    ck_assert_int_eq(dev->vt->write(dev, x, 0, 64, host, &again[4]), SSA_ERR_DEVICE_LOST);
+    ck_assert_int_eq(dev->vt->alloc(dev, 64, &large, &again[5]), SSA_ERR_DEVICE_LOST);
+    ck_assert_int_eq(dev->vt->record(dev, &la, 1, &program, &again[6]), SSA_ERR_DEVICE_LOST);
+    dev_kernel_desc desc = {.name = "fill", .bindings = 1};
+    ck_assert_int_eq(dev->vt->kernel(dev, &desc, &k, &again[7]), SSA_ERR_DEVICE_LOST);
+    for (int i = 0; i < 8; i++) ck_assert_str_eq(again[i].text, err.text);
+    dev->vt->recorded_free(dev, program);
+    drop(x), drop(y);
+}
+END_TEST
+
 START_TEST(opening) {
     device   *d;
     ssa_error err = {0};
@@ -461,7 +548,8 @@ START_TEST(kernel_dir) {
     snprintf(cachedir, sizeof cachedir, "%s/cache", folder);
     snprintf(main_file, sizeof main_file, "%s/own.comp", shaders);
     snprintf(include, sizeof include, "%s/own.glsl", shaders);
-    write_file(main_file, "#version 450\n#include \"own.glsl\"\nlayout(local_size_x = 1) in;\nlayout(set=0,binding=0) buffer B { float x[]; };\nvoid main() { x[0] = VALUE; }\n");
+    write_file(main_file, "#version 450\n#include \"own.glsl\"\nlayout(local_size_x = 1) in;\nlayout(set=0,binding=0) buffer B { float x[]; };\nvoid "
+                          "main() { x[0] = VALUE; }\n");
     write_file(include, "#define VALUE 1.0\n");
     setenv("SSA_KERNEL_DIR", folder, 1);
     setenv("SSA_CACHE_DIR", cachedir, 1);
@@ -471,7 +559,8 @@ START_TEST(kernel_dir) {
         /* This process has read the old text; so look at a copy of the folder under another name. */
         char other[128];
         snprintf(other, sizeof other, "%s/other", folder);
-        snprintf(command, sizeof command, "mkdir -p %s/shaders && cp %s %s/shaders/ && echo '#define VALUE 2.0' > %s/shaders/own.glsl", other, main_file, other, other);
+        snprintf(command, sizeof command, "mkdir -p %s/shaders && cp %s %s/shaders/ && echo '#define VALUE 2.0' > %s/shaders/own.glsl", other,
+                 main_file, other, other);
         if (system(command)) _exit(2);
         setenv("SSA_KERNEL_DIR", other, 1);
         if (shader_compile("own", 0, 0, true, &b, NULL)) _exit(3);
@@ -499,7 +588,10 @@ END_TEST
 
 static Suite *suite(void) {
     Suite *s = suite_create("test_device_vulkan");
-    static const struct { const char *name; void (*setup)(void); } ways[] = {{"device", setup}, {"staging", setup_staging}, {"barriers", setup_always}};
+    static const struct {
+        const char *name;
+        void (*setup)(void);
+    } ways[] = {{"device", setup}, {"staging", setup_staging}, {"barriers", setup_always}};
     for (int i = 0; i < 3; i++) {
         TCase *t = tcase_create(ways[i].name);
         tcase_add_checked_fixture(t, ways[i].setup, teardown);
@@ -511,7 +603,11 @@ static Suite *suite(void) {
         tcase_add_test(t, hazards_recorded);
         tcase_add_test(t, writes_between_replays);
         if (i < 2) tcase_add_test(t, suballocation);
-        if (i == 0) tcase_add_test(t, refusals);
+        if (i == 0) {
+            tcase_add_test(t, refusals);
+            tcase_add_test(t, splitting);
+            tcase_add_test(t, faults);
+        }
         suite_add_tcase(s, t);
     }
     TCase *p = tcase_create("profile");

@@ -165,8 +165,10 @@ static ssa_status compile(const job *j, spirv *out, ssa_error *err) {
     snprintf(file, sizeof file, "%s.comp", j->kernel);
     table.shaderc_compile_options_add_macro_definition(options, "ACT", 3, act, 1);
     table.shaderc_compile_options_add_macro_definition(options, "ACT2", 4, act2, 1);
-    table.shaderc_compile_options_set_optimization_level(options, j->optimize ? shaderc_optimization_level_performance : shaderc_optimization_level_zero);
-    table.shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, j->vulkan13 ? shaderc_env_version_vulkan_1_3 : shaderc_env_version_vulkan_1_1);
+    table.shaderc_compile_options_set_optimization_level(options,
+                                                         j->optimize ? shaderc_optimization_level_performance : shaderc_optimization_level_zero);
+    table.shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan,
+                                                 j->vulkan13 ? shaderc_env_version_vulkan_1_3 : shaderc_env_version_vulkan_1_1);
     table.shaderc_compile_options_set_target_spirv(options, j->vulkan13 ? shaderc_spirv_version_1_6 : shaderc_spirv_version_1_3);
     table.shaderc_compile_options_set_include_callbacks(options, include_resolve, include_release, NULL);
     shaderc_compilation_result_t r =
@@ -177,8 +179,8 @@ static ssa_status compile(const job *j, spirv *out, ssa_error *err) {
     if (table.shaderc_result_get_compilation_status(r) != shaderc_compilation_status_success) {
         const char *text = table.shaderc_result_get_error_message(r);
         first_error(text ? text : "no message", line, sizeof line);
-        status = ssa_fail(err, text && strstr(text, "extension not supported") ? SSA_ERR_UNSUPPORTED : SSA_ERR_RUNTIME, "kernel %s does not compile with %s: %s",
-                          j->kernel, table.name, line);
+        status = ssa_fail(err, text && strstr(text, "extension not supported") ? SSA_ERR_UNSUPPORTED : SSA_ERR_RUNTIME,
+                          "kernel %s does not compile with %s: %s", j->kernel, table.name, line);
     } else {
         out->bytes = table.shaderc_result_get_length(r);
         out->words = malloc(out->bytes);

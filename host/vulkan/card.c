@@ -31,13 +31,22 @@ static void query_features(const vulkan_instance *in, vulkan_card *card, const e
     card->extension_count = 0;
     f->base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
     /* A structure may be asked about where the core version has it, or else where its extension is listed. */
-    struct { void *structure; VkStructureType type; uint32_t core; const char *extension; } want[] = {
+    struct {
+        void           *structure;
+        VkStructureType type;
+        uint32_t        core;
+        const char     *extension;
+    } want[] = {
         {&f->storage16, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES, VK_API_VERSION_1_1, NULL},
         {&f->storage8, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES, VK_API_VERSION_1_2, VK_KHR_8BIT_STORAGE_EXTENSION_NAME},
-        {&f->float16_int8, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, VK_API_VERSION_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME},
-        {&f->extended_types, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_EXTENDED_TYPES_FEATURES, VK_API_VERSION_1_2, VK_KHR_SHADER_SUBGROUP_EXTENDED_TYPES_EXTENSION_NAME},
-        {&f->memory_model, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, VK_API_VERSION_1_2, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME},
-        {&f->subgroup_size, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES, VK_API_VERSION_1_3, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME},
+        {&f->float16_int8, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, VK_API_VERSION_1_2,
+         VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME},
+        {&f->extended_types, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_EXTENDED_TYPES_FEATURES, VK_API_VERSION_1_2,
+         VK_KHR_SHADER_SUBGROUP_EXTENDED_TYPES_EXTENSION_NAME},
+        {&f->memory_model, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, VK_API_VERSION_1_2,
+         VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME},
+        {&f->subgroup_size, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES, VK_API_VERSION_1_3,
+         VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME},
         {&f->maintenance4, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES, VK_API_VERSION_1_3, VK_KHR_MAINTENANCE_4_EXTENSION_NAME},
         {&f->coopmat, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, UINT32_MAX, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME},
         {&f->bfloat16, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR, UINT32_MAX, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME},
@@ -172,14 +181,18 @@ static bool describe(const vulkan_instance *in, vulkan_card *card) {
     dev_info *info = &card->info;
     snprintf(info->api, sizeof info->api, "vulkan");
     snprintf(info->name, sizeof info->name, "%.250s", plain.deviceName);
-    if (has_driver) snprintf(info->driver, sizeof info->driver, "%.120s%s%.120s", driver.driverName, driver.driverInfo[0] ? " " : "", driver.driverInfo);
+    if (has_driver)
+        snprintf(info->driver, sizeof info->driver, "%.120s%s%.120s", driver.driverName, driver.driverInfo[0] ? " " : "", driver.driverInfo);
     else snprintf(info->driver, sizeof info->driver, "driver 0x%x", plain.driverVersion);
-    snprintf(info->api_version, sizeof info->api_version, "%u.%u.%u", VK_API_VERSION_MAJOR(plain.apiVersion), VK_API_VERSION_MINOR(plain.apiVersion), VK_API_VERSION_PATCH(plain.apiVersion));
+    snprintf(info->api_version, sizeof info->api_version, "%u.%u.%u", VK_API_VERSION_MAJOR(plain.apiVersion), VK_API_VERSION_MINOR(plain.apiVersion),
+             VK_API_VERSION_PATCH(plain.apiVersion));
     info->vendor_id = plain.vendorID;
     info->device_id = plain.deviceID;
     memcpy(info->uuid, id.deviceUUID, sizeof info->uuid);
     info->has_uuid = true;
-    if (has_pci) snprintf(info->pci, sizeof info->pci, "%04x:%02x:%02x.%x", pci.pciDomain & 0xffff, pci.pciBus & 0xff, pci.pciDevice & 0xff, pci.pciFunction & 0xf);
+    if (has_pci)
+        snprintf(info->pci, sizeof info->pci, "%04x:%02x:%02x.%x", pci.pciDomain & 0xffff, pci.pciBus & 0xff, pci.pciDevice & 0xff,
+                 pci.pciFunction & 0xf);
     info->type = (unsigned)plain.deviceType < 5 ? types[plain.deviceType] : DEV_OTHER;
     feature_words(in, card, &f, &sub);
 
@@ -189,14 +202,16 @@ static bool describe(const vulkan_instance *in, vulkan_card *card) {
     l->max_buffer = m3.maxMemoryAllocationSize;
     if (f.maintenance4.maintenance4 && m4.maxBufferSize < l->max_buffer) l->max_buffer = m4.maxBufferSize;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
-        if ((memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && memory.memoryHeaps[i].size > l->heap) l->heap = memory.memoryHeaps[i].size;
+        if ((memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && memory.memoryHeaps[i].size > l->heap)
+            l->heap = memory.memoryHeaps[i].size;
     for (int i = 0; i < 3; i++) l->max_groups[i] = v->maxComputeWorkGroupCount[i];
     l->max_invocations = least(v->maxComputeWorkGroupInvocations, v->maxComputeWorkGroupSize[0]);
     l->shared_bytes = v->maxComputeSharedMemorySize;
     l->push_bytes = v->maxPushConstantsSize;
     l->max_bindings = least(least(v->maxPerStageDescriptorStorageBuffers, v->maxDescriptorSetStorageBuffers), v->maxPerStageResources);
     /* Sizes are only relied on where they can be required of a pipeline. */
-    if (f.subgroup_size.subgroupSizeControl && f.subgroup_size.computeFullSubgroups && (size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT)) {
+    if (f.subgroup_size.subgroupSizeControl && f.subgroup_size.computeFullSubgroups &&
+        (size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT)) {
         l->subgroup_min = size.minSubgroupSize;
         l->subgroup_max = size.maxSubgroupSize;
         card->max_subgroups = size.maxComputeWorkgroupSubgroups;
@@ -221,6 +236,7 @@ ssa_status vulkan_cards(const vulkan_instance *in, vulkan_card cards[MAX_CARDS],
         cards[at] = card;
     }
     for (int i = 0; i < *count; i++) cards[i].info.index = i;
-    if (!*count) return ssa_fail(err, SSA_ERR_UNSUPPORTED, n ? "no Vulkan driver of version 1.1 or newer with a compute queue" : "no Vulkan driver found");
+    if (!*count)
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, n ? "no Vulkan driver of version 1.1 or newer with a compute queue" : "no Vulkan driver found");
     return SSA_OK;
 }

@@ -35,7 +35,8 @@ static void lose(vulkan_device *d, const char *what) {
         if (at->pending && d->vk.vkGetFenceStatus(d->handle, at->fence) != VK_SUCCESS) s = at;
     }
     if (s && s->first_op)
-        (void)ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s, in a batch of %d launches from %s to %s", d->base.info.index, what, s->launches, s->first_op, s->last_op);
+        (void)ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s, in a batch of %d launches from %s to %s", d->base.info.index,
+                       what, s->launches, s->first_op, s->last_op);
     else (void)ssa_fail(&d->lost, SSA_ERR_DEVICE_LOST, "vulkan:%d was lost while %s", d->base.info.index, what);
 }
 
@@ -46,7 +47,8 @@ ssa_status vulkan_check(vulkan_device *d, VkResult r, const char *what, ssa_erro
         return ssa_fail(err, SSA_ERR_DEVICE_LOST, "%s", d->lost.text);
     }
     bool memory = r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY || r == VK_ERROR_OUT_OF_POOL_MEMORY;
-    return ssa_fail(err, memory ? SSA_ERR_MEMORY : SSA_ERR_RUNTIME, "vulkan:%d: %s failed (%s, %d)", d->base.info.index, what, vulkan_result_name(r), (int)r);
+    return ssa_fail(err, memory ? SSA_ERR_MEMORY : SSA_ERR_RUNTIME, "vulkan:%d: %s failed (%s, %d)", d->base.info.index, what, vulkan_result_name(r),
+                    (int)r);
 }
 
 /* -- host copies --------------------------------------------------------------------------------------------------------- */
@@ -54,7 +56,8 @@ ssa_status vulkan_check(vulkan_device *d, VkResult r, const char *what, ssa_erro
 static ssa_status check_range(const vulkan_device *d, const dev_buffer *b, uint64_t offset, uint64_t bytes, const char *what, ssa_error *err) {
     if (d->lost.status) return ssa_fail(err, d->lost.status, "%s", d->lost.text);
     if (offset > b->bytes || bytes > b->bytes - offset)
-        return ssa_fail(err, SSA_ERR_RUNTIME, "%s of bytes %llu to %llu of a buffer of %llu", what, (unsigned long long)offset, (unsigned long long)(offset + bytes), (unsigned long long)b->bytes);
+        return ssa_fail(err, SSA_ERR_RUNTIME, "%s of bytes %llu to %llu of a buffer of %llu", what, (unsigned long long)offset,
+                        (unsigned long long)(offset + bytes), (unsigned long long)b->bytes);
     return SSA_OK;
 }
 
@@ -174,11 +177,17 @@ static ssa_status create_device(vulkan_device *d, ssa_error *err) {
     vulkan_features f;
     float           priority = 1;
     vulkan_card_features(d->instance, &d->card, &f);
-    VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = d->card.family, .queueCount = 1, .pQueuePriorities = &priority};
-    VkDeviceCreateInfo      info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &f.base, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
-                                    .enabledExtensionCount = d->card.extension_count, .ppEnabledExtensionNames = d->card.extensions};
+    VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = d->card.family, .queueCount = 1, .pQueuePriorities = &priority};
+    VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .pNext = &f.base,
+                               .queueCreateInfoCount = 1,
+                               .pQueueCreateInfos = &queue,
+                               .enabledExtensionCount = d->card.extension_count,
+                               .ppEnabledExtensionNames = d->card.extensions};
     VkResult r = d->instance->vkCreateDevice(d->card.handle, &info, NULL, &d->handle);
-    if (r != VK_SUCCESS) return ssa_fail(err, SSA_ERR_RUNTIME, "vulkan:%d (%s) does not open (%s)", d->card.info.index, d->card.info.name, vulkan_result_name(r));
+    if (r != VK_SUCCESS)
+        return ssa_fail(err, SSA_ERR_RUNTIME, "vulkan:%d (%s) does not open (%s)", d->card.info.index, d->card.info.name, vulkan_result_name(r));
     volkLoadDeviceTable(&d->vk, d->handle);
     d->vk.vkGetDeviceQueue(d->handle, d->card.family, 0, &d->queue);
     SSA_TRY(vulkan_memory_init(d, err));
@@ -191,7 +200,8 @@ static ssa_status open_device(vulkan_device *d, int index, const ssa_open_option
     const char *always = getenv("SSA_BARRIER_ALWAYS");
     SSA_TRY(vulkan_instance_create(options && options->validate, &d->instance, err));
     SSA_TRY(vulkan_cards(d->instance, cards, &count, err));
-    if (index < 0 || index >= count) return ssa_fail(err, SSA_ERR_INPUT, "there is no vulkan:%d, the last is vulkan:%d (%s)", index, count - 1, cards[count - 1].info.name);
+    if (index < 0 || index >= count)
+        return ssa_fail(err, SSA_ERR_INPUT, "there is no vulkan:%d, the last is vulkan:%d (%s)", index, count - 1, cards[count - 1].info.name);
     d->card = cards[index];
     d->base.info = d->card.info;
     d->base.limits = d->card.limits;
@@ -199,7 +209,8 @@ static ssa_status open_device(vulkan_device *d, int index, const ssa_open_option
     d->profiling = options && options->profile;
     d->verbose = getenv("SSA_VERBOSE") != NULL;
     d->barrier_always = always && !strcmp(always, "1");
-    if (d->profiling && !d->card.timestamp_bits) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d (%s) has no timestamps to profile with", index, d->card.info.name);
+    if (d->profiling && !d->card.timestamp_bits)
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d (%s) has no timestamps to profile with", index, d->card.info.name);
     return create_device(d, err);
 }
 

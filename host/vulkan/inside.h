@@ -224,15 +224,16 @@ void       vulkan_staging_destroy(vulkan_device *d, vulkan_staging *s);
 
 ssa_status vulkan_kernel(device *dev, const dev_kernel_desc *desc, dev_kernel **out, ssa_error *err);
 void       vulkan_kernels_destroy(vulkan_device *d);
-ssa_status vulkan_set(vulkan_device *d, vulkan_sets *sets, const dev_kernel *k, const VkDescriptorBufferInfo *infos, VkDescriptorSet *out, ssa_error *err);
+ssa_status vulkan_set(vulkan_device *d, vulkan_sets *sets, const dev_kernel *k, const VkDescriptorBufferInfo *infos, VkDescriptorSet *out,
+                      ssa_error *err);
 void       vulkan_sets_reset(vulkan_device *d, vulkan_sets *sets);
 void       vulkan_sets_destroy(vulkan_device *d, vulkan_sets *sets);
 
 ssa_status vulkan_recorder_begin(vulkan_device *d, vulkan_recorder *r, VkCommandBuffer commands, VkCommandBufferUsageFlags usage, vulkan_sets *sets,
                                  vulkan_marks *marks, ssa_error *err);
 ssa_status vulkan_recorder_launch(vulkan_device *d, vulkan_recorder *r, const dev_launch *la, ssa_error *err);
-void       vulkan_recorder_copy(vulkan_device *d, vulkan_recorder *r, VkBuffer from, uint64_t from_offset, VkBuffer to, uint64_t to_offset, uint64_t bytes,
-                                const vulkan_block *device_side, bool to_device);
+void vulkan_recorder_copy(vulkan_device *d, vulkan_recorder *r, VkBuffer from, uint64_t from_offset, VkBuffer to, uint64_t to_offset, uint64_t bytes,
+                          const vulkan_block *device_side, bool to_device);
 ssa_status vulkan_recorder_end(vulkan_device *d, vulkan_recorder *r, ssa_error *err);
 bool       vulkan_recorder_full(const vulkan_recorder *r, const dev_launch *next);
 ssa_status vulkan_marks_create(vulkan_device *d, vulkan_marks **out, ssa_error *err);

@@ -14,26 +14,34 @@ static ssa_status add_pool(vulkan_device *d, vulkan_sets *sets, ssa_error *err) 
     if (!grown) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for descriptor sets");
     sets->pool = grown;
     VkDescriptorPoolSize       size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, SETS_PER_POOL * DEV_MAX_BINDINGS};
-    VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = SETS_PER_POOL, .poolSizeCount = 1, .pPoolSizes = &size};
+    VkDescriptorPoolCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = SETS_PER_POOL, .poolSizeCount = 1, .pPoolSizes = &size};
     VK_TRY(d, d->vk.vkCreateDescriptorPool(d->handle, &info, NULL, &sets->pool[sets->pools]), "making descriptor sets", err);
     sets->pools++;
     return SSA_OK;
 }
 
-ssa_status vulkan_set(vulkan_device *d, vulkan_sets *sets, const dev_kernel *k, const VkDescriptorBufferInfo *infos, VkDescriptorSet *out, ssa_error *err) {
+ssa_status vulkan_set(vulkan_device *d, vulkan_sets *sets, const dev_kernel *k, const VkDescriptorBufferInfo *infos, VkDescriptorSet *out,
+                      ssa_error *err) {
     if (sets->used == SETS_PER_POOL) {
         sets->current++;
         sets->used = 0;
     }
     if (sets->current == sets->pools) SSA_TRY(add_pool(d, sets, err));
-    VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO, .descriptorPool = sets->pool[sets->current], .descriptorSetCount = 1,
+    VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                        .descriptorPool = sets->pool[sets->current],
+                                        .descriptorSetCount = 1,
                                         .pSetLayouts = &d->kernels.set_layout[k->desc.bindings]};
     VK_TRY(d, d->vk.vkAllocateDescriptorSets(d->handle, &info, out), "making a descriptor set", err);
     sets->used++;
     VkWriteDescriptorSet write[DEV_MAX_BINDINGS];
     for (int i = 0; i < k->desc.bindings; i++)
-        write[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET, .dstSet = *out, .dstBinding = (uint32_t)i, .descriptorCount = 1,
-                                          .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .pBufferInfo = &infos[i]};
+        write[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                          .dstSet = *out,
+                                          .dstBinding = (uint32_t)i,
+                                          .descriptorCount = 1,
+                                          .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                          .pBufferInfo = &infos[i]};
     d->vk.vkUpdateDescriptorSets(d->handle, (uint32_t)k->desc.bindings, write, 0, NULL);
     return SSA_OK;
 }
@@ -56,23 +64,34 @@ static ssa_status make_layout(vulkan_device *d, int bindings, ssa_error *err) {
     VkDescriptorSetLayoutBinding b[DEV_MAX_BINDINGS];
     vulkan_kernels              *ks = &d->kernels;
     for (int i = 0; i < bindings; i++)
-        b[i] = (VkDescriptorSetLayoutBinding){.binding = (uint32_t)i, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = 1, .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
-    VkDescriptorSetLayoutCreateInfo set = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = (uint32_t)bindings, .pBindings = b};
+        b[i] = (VkDescriptorSetLayoutBinding){.binding = (uint32_t)i,
+                                              .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                              .descriptorCount = 1,
+                                              .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = (uint32_t)bindings, .pBindings = b};
     VkPushConstantRange             range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 4 * (DEV_OFFSET_WORDS + DEV_MAX_PARAMS)};
-    if (!ks->set_layout[bindings]) VK_TRY(d, d->vk.vkCreateDescriptorSetLayout(d->handle, &set, NULL, &ks->set_layout[bindings]), "making a descriptor layout", err);
-    VkPipelineLayoutCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .setLayoutCount = 1, .pSetLayouts = &ks->set_layout[bindings],
-                                       .pushConstantRangeCount = 1, .pPushConstantRanges = &range};
+    if (!ks->set_layout[bindings])
+        VK_TRY(d, d->vk.vkCreateDescriptorSetLayout(d->handle, &set, NULL, &ks->set_layout[bindings]), "making a descriptor layout", err);
+    VkPipelineLayoutCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                       .setLayoutCount = 1,
+                                       .pSetLayouts = &ks->set_layout[bindings],
+                                       .pushConstantRangeCount = 1,
+                                       .pPushConstantRanges = &range};
     return vulkan_check(d, d->vk.vkCreatePipelineLayout(d->handle, &info, NULL, &ks->layout[bindings]), "making a pipeline layout", err);
 }
 
 static uint64_t hash_of(const dev_kernel_desc *k) {
-    uint32_t words[6 + DEV_MAX_CONSTANTS] = {(uint32_t)k->act, (uint32_t)k->act2, (uint32_t)k->bindings, (uint32_t)k->params, (uint32_t)k->constant_count, k->subgroup};
+    uint32_t words[6 + DEV_MAX_CONSTANTS] = {(uint32_t)k->act,    (uint32_t)k->act2,           (uint32_t)k->bindings,
+                                             (uint32_t)k->params, (uint32_t)k->constant_count, k->subgroup};
     for (int i = 0; i < k->constant_count; i++) words[6 + i] = k->constants[i].value;
     return XXH3_64bits_withSeed(words, sizeof words, XXH3_64bits(k->name, strlen(k->name)));
 }
 
 static bool same(const dev_kernel_desc *a, const dev_kernel_desc *b) {
-    if (a->act != b->act || a->act2 != b->act2 || a->bindings != b->bindings || a->params != b->params || a->constant_count != b->constant_count || a->subgroup != b->subgroup) return false;
+    if (a->act != b->act || a->act2 != b->act2 || a->bindings != b->bindings || a->params != b->params || a->constant_count != b->constant_count ||
+        a->subgroup != b->subgroup)
+        return false;
     for (int i = 0; i < a->constant_count; i++)
         if (a->constants[i].value != b->constants[i].value) return false;
     return !strcmp(a->name, b->name);
@@ -83,13 +102,18 @@ static ssa_status check_limits(const vulkan_device *d, const dev_kernel_desc *k,
     int      index = d->base.info.index;
     uint32_t wg = k->constant_count ? k->constants[0].value : 1, push = 4 * (DEV_OFFSET_WORDS + (uint32_t)k->params);
     if (k->bindings < 0 || k->bindings > DEV_MAX_BINDINGS || (uint32_t)k->bindings > l->max_bindings)
-        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s has %d buffers, vulkan:%d allows %u", k->name, k->bindings, index, l->max_bindings < DEV_MAX_BINDINGS ? l->max_bindings : DEV_MAX_BINDINGS);
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s has %d buffers, vulkan:%d allows %u", k->name, k->bindings, index,
+                        l->max_bindings < DEV_MAX_BINDINGS ? l->max_bindings : DEV_MAX_BINDINGS);
     if (k->params < 0 || k->params > DEV_MAX_PARAMS || push > l->push_bytes)
         return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s has %u bytes of parameters, vulkan:%d allows %u", k->name, push, index, l->push_bytes);
-    if (wg < 1 || wg > l->max_invocations) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s wants a workgroup of %u, vulkan:%d allows 1..%u", k->name, wg, index, l->max_invocations);
-    if ((k->act || k->act2) && !l->storage16) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s wants 16-bit buffers, vulkan:%d has none", k->name, index);
+    if (wg < 1 || wg > l->max_invocations)
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s wants a workgroup of %u, vulkan:%d allows 1..%u", k->name, wg, index,
+                        l->max_invocations);
+    if ((k->act || k->act2) && !l->storage16)
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s wants 16-bit buffers, vulkan:%d has none", k->name, index);
     if (k->subgroup && (k->subgroup < l->subgroup_min || k->subgroup > l->subgroup_max || (k->subgroup & (k->subgroup - 1))))
-        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s wants subgroups of %u, vulkan:%d offers %u..%u", k->name, k->subgroup, index, l->subgroup_min, l->subgroup_max);
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s wants subgroups of %u, vulkan:%d offers %u..%u", k->name, k->subgroup, index,
+                        l->subgroup_min, l->subgroup_max);
     if (k->subgroup && (wg % k->subgroup || wg / k->subgroup > d->card.max_subgroups))
         return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s: a workgroup of %u is not whole subgroups of %u, or too many", k->name, wg, k->subgroup);
     return SSA_OK;
@@ -114,9 +138,14 @@ static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, ssa_error *err)
         value[i] = desc->constants[i].value;
     }
     VkSpecializationInfo spec = {(uint32_t)desc->constant_count, entry, (size_t)desc->constant_count * 4, value};
-    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO, .requiredSubgroupSize = desc->subgroup};
-    VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .layout = d->kernels.layout[desc->bindings],
-                                        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main",
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+                                                                .requiredSubgroupSize = desc->subgroup};
+    VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                        .layout = d->kernels.layout[desc->bindings],
+                                        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                  .module = module,
+                                                  .pName = "main",
                                                   .pSpecializationInfo = &spec}};
     if (desc->subgroup) {
         info.stage.pNext = &size;
@@ -128,7 +157,8 @@ static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, ssa_error *err)
     double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
     if (d->verbose && seconds > 1) fprintf(stderr, "vulkan:%d: kernel %s took %.1f s to build\n", d->base.info.index, desc->name, seconds);
     if (r == VK_SUCCESS || r == VK_ERROR_DEVICE_LOST) return vulkan_check(d, r, "building a kernel", err);
-    return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d's driver does not build kernel %s (%s)", d->base.info.index, desc->name, vulkan_result_name(r));
+    return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d's driver does not build kernel %s (%s)", d->base.info.index, desc->name,
+                    vulkan_result_name(r));
 }
 
 ssa_status vulkan_kernel(device *dev, const dev_kernel_desc *desc, dev_kernel **out, ssa_error *err) {

@@ -89,7 +89,10 @@ static ssa_status request_validation(instance_request *q, vulkan_instance *in, s
     } else if (extension_listed(validation_layer, VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME)) {
         add_extension(q, VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME);
         q->enable[0] = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
-        q->features = (VkValidationFeaturesEXT){.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT, .pNext = q->info.pNext, .enabledValidationFeatureCount = 1, .pEnabledValidationFeatures = q->enable};
+        q->features = (VkValidationFeaturesEXT){.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
+                                                .pNext = q->info.pNext,
+                                                .enabledValidationFeatureCount = 1,
+                                                .pEnabledValidationFeatures = q->enable};
         q->info.pNext = &q->features;
     }
     return SSA_OK;
@@ -112,12 +115,17 @@ ssa_status vulkan_instance_create(bool validate, vulkan_instance **out, ssa_erro
     const char *always = getenv("SSA_VALIDATE");
     pthread_once(&once, find_loader);
     if (loader_result != VK_SUCCESS) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "no Vulkan loader found: libvulkan.so.1");
-    if (volkGetInstanceVersion() < VK_API_VERSION_1_1) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "the Vulkan loader is of version 1.0, 1.1 is needed");
+    if (volkGetInstanceVersion() < VK_API_VERSION_1_1)
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "the Vulkan loader is of version 1.0, 1.1 is needed");
     instance_request q = {0};
     vulkan_instance *in = calloc(1, sizeof *in);
     if (!in) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a Vulkan instance");
-    q.app = (VkApplicationInfo){.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "ssa", .pEngineName = "libssa", .apiVersion = VK_API_VERSION_1_3};
-    q.info = (VkInstanceCreateInfo){.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &q.app, .ppEnabledLayerNames = q.layer, .ppEnabledExtensionNames = q.extension};
+    q.app = (VkApplicationInfo){
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "ssa", .pEngineName = "libssa", .apiVersion = VK_API_VERSION_1_3};
+    q.info = (VkInstanceCreateInfo){.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+                                    .pApplicationInfo = &q.app,
+                                    .ppEnabledLayerNames = q.layer,
+                                    .ppEnabledExtensionNames = q.extension};
     ssa_status s = SSA_OK;
     if (validate || (always && !strcmp(always, "1"))) s = request_validation(&q, in, err);
     if (!s && extension_listed(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME)) {
@@ -131,7 +139,8 @@ ssa_status vulkan_instance_create(bool validate, vulkan_instance **out, ssa_erro
     }
     if (!s) s = fill(in, err);
     if (!s && in->validate) {
-        PFN_vkCreateDebugUtilsMessengerEXT create = (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(in->handle, "vkCreateDebugUtilsMessengerEXT");
+        PFN_vkCreateDebugUtilsMessengerEXT create =
+            (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(in->handle, "vkCreateDebugUtilsMessengerEXT");
         if (!create || create(in->handle, &q.messenger, NULL, &in->messenger) != VK_SUCCESS)
             s = ssa_fail(err, SSA_ERR_UNSUPPORTED, "Vulkan validation was asked for, but its messages cannot be had");
     }
@@ -142,7 +151,8 @@ ssa_status vulkan_instance_create(bool validate, vulkan_instance **out, ssa_erro
 void vulkan_instance_destroy(vulkan_instance *in) {
     if (!in) return;
     if (in->messenger) {
-        PFN_vkDestroyDebugUtilsMessengerEXT destroy = (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(in->handle, "vkDestroyDebugUtilsMessengerEXT");
+        PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+            (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(in->handle, "vkDestroyDebugUtilsMessengerEXT");
         if (destroy) destroy(in->handle, in->messenger, NULL);
     }
     if (in->handle && in->vkDestroyInstance) in->vkDestroyInstance(in->handle, NULL);

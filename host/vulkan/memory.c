@@ -45,13 +45,15 @@ static VkResult create_bound(vulkan_device *d, uint32_t type, uint64_t bytes, Vk
 }
 
 /* The memory type among `bits` that has all of `must` and most of `like` (earlier bits count more), least of `avoid`; -1: none. */
-static int choose_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t bits, VkMemoryPropertyFlags must, VkMemoryPropertyFlags like, VkMemoryPropertyFlags avoid) {
+static int choose_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t bits, VkMemoryPropertyFlags must, VkMemoryPropertyFlags like,
+                       VkMemoryPropertyFlags avoid) {
     int best = -1, best_score = -1;
     for (int i = 0; i < (int)m->memoryTypeCount; i++) {
         VkMemoryPropertyFlags f = m->memoryTypes[i].propertyFlags;
         int score = 2 * ((f & like) == like) + ((f & avoid) == 0);
         if (!(bits >> i & 1) || (f & must) != must || (f & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT))) continue;
-        if (score > best_score || (score == best_score && m->memoryHeaps[m->memoryTypes[i].heapIndex].size > m->memoryHeaps[m->memoryTypes[best].heapIndex].size)) {
+        if (score > best_score ||
+            (score == best_score && m->memoryHeaps[m->memoryTypes[i].heapIndex].size > m->memoryHeaps[m->memoryTypes[best].heapIndex].size)) {
             best = i;
             best_score = score;
         }
@@ -60,7 +62,8 @@ static int choose_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t bits,
 }
 
 ssa_status vulkan_memory_init(vulkan_device *d, ssa_error *err) {
-    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                                local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     VkPhysicalDeviceMemoryProperties m;
     VkMemoryRequirements             need;
     VkBuffer                         probe;
@@ -181,7 +184,8 @@ ssa_status vulkan_alloc(device *dev, uint64_t bytes, dev_buffer **out, ssa_error
     uint64_t       size = ((bytes ? bytes : 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (d->lost.status) return ssa_fail(err, d->lost.status, "%s", d->lost.text);
     if (bytes > dev->limits.max_buffer)
-        return ssa_fail(err, SSA_ERR_MEMORY, "a buffer of %llu bytes is beyond vulkan:%d's largest of %llu", (unsigned long long)bytes, dev->info.index, (unsigned long long)dev->limits.max_buffer);
+        return ssa_fail(err, SSA_ERR_MEMORY, "a buffer of %llu bytes is beyond vulkan:%d's largest of %llu", (unsigned long long)bytes,
+                        dev->info.index, (unsigned long long)dev->limits.max_buffer);
     if (size > dev->limits.max_buffer) size = bytes; /* alone in its block, which then need not be a multiple of 256 */
     vulkan_block *b = NULL;
     vulkan_piece *p = NULL;
@@ -200,7 +204,9 @@ ssa_status vulkan_alloc(device *dev, uint64_t bytes, dev_buffer **out, ssa_error
             r = grow(d, size, &b);
         }
         if (r == VK_ERROR_DEVICE_LOST) return vulkan_check(d, r, "allocating memory", err);
-        if (r != VK_SUCCESS) return ssa_fail(err, SSA_ERR_MEMORY, "vulkan:%d has no memory for a buffer of %llu bytes (%s)", dev->info.index, (unsigned long long)bytes, vulkan_result_name(r));
+        if (r != VK_SUCCESS)
+            return ssa_fail(err, SSA_ERR_MEMORY, "vulkan:%d has no memory for a buffer of %llu bytes (%s)", dev->info.index,
+                            (unsigned long long)bytes, vulkan_result_name(r));
         p = b->pieces;
     }
     dev_buffer *buffer = calloc(1, sizeof *buffer);
@@ -248,7 +254,8 @@ void vulkan_free(device *dev, dev_buffer *buffer) {
 ssa_status vulkan_staging_create(vulkan_device *d, uint32_t type, uint64_t bytes, vulkan_staging *out, ssa_error *err) {
     VkResult r = create_bound(d, type, bytes, &out->buffer, &out->memory, &out->mapped);
     if (r == VK_ERROR_DEVICE_LOST) return vulkan_check(d, r, "allocating memory", err);
-    if (r != VK_SUCCESS) return ssa_fail(err, SSA_ERR_MEMORY, "no memory for a staging buffer of %llu bytes (%s)", (unsigned long long)bytes, vulkan_result_name(r));
+    if (r != VK_SUCCESS)
+        return ssa_fail(err, SSA_ERR_MEMORY, "no memory for a staging buffer of %llu bytes (%s)", (unsigned long long)bytes, vulkan_result_name(r));
     out->bytes = bytes;
     return SSA_OK;
 }

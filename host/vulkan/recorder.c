@@ -66,12 +66,13 @@ static void order(vulkan_device *d, vulkan_recorder *r, const vulkan_access *acc
     r->accesses += n;
 }
 
-static ssa_status bind(vulkan_device *d, const dev_launch *la, int i, vulkan_access *a, VkDescriptorBufferInfo *info, uint32_t *first, ssa_error *err) {
+static ssa_status bind(vulkan_device *d, const dev_launch *la, int i, vulkan_access *a, VkDescriptorBufferInfo *info, uint32_t *first,
+                       ssa_error *err) {
     const dev_binding *b = &la->bind[i];
     const dev_buffer  *buffer = b->buffer;
     if (b->offset > buffer->bytes || b->bytes > buffer->bytes - b->offset)
-        return ssa_fail(err, SSA_ERR_RUNTIME, "%s: kernel %s binds bytes %llu to %llu of a buffer of %llu", la->op, la->kernel->name, (unsigned long long)b->offset,
-                        (unsigned long long)(b->offset + b->bytes), (unsigned long long)buffer->bytes);
+        return ssa_fail(err, SSA_ERR_RUNTIME, "%s: kernel %s binds bytes %llu to %llu of a buffer of %llu", la->op, la->kernel->name,
+                        (unsigned long long)b->offset, (unsigned long long)(b->offset + b->bytes), (unsigned long long)buffer->bytes);
     uint64_t begin = buffer->offset + b->offset, end = begin + (b->bytes ? b->bytes : 1), start = begin / ALIGNMENT * ALIGNMENT;
     end = (end + 3) / 4 * 4; /* drivers may fetch 16-bit elements by words */
     if (end > buffer->block->bytes) end = buffer->block->bytes;
@@ -90,12 +91,13 @@ ssa_status vulkan_recorder_launch(vulkan_device *d, vulkan_recorder *r, const de
     VkDescriptorSet        set;
     if (!k) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: vulkan:%d has no matrix product of its own", la->op, d->base.info.index);
     if (la->bindings != k->desc.bindings || la->params != k->desc.params)
-        return ssa_fail(err, SSA_ERR_RUNTIME, "%s: kernel %s has %d buffers and %d parameters, not %d and %d", la->op, k->name, k->desc.bindings, k->desc.params, la->bindings, la->params);
+        return ssa_fail(err, SSA_ERR_RUNTIME, "%s: kernel %s has %d buffers and %d parameters, not %d and %d", la->op, k->name, k->desc.bindings,
+                        k->desc.params, la->bindings, la->params);
     for (int i = 0; i < 3; i++) {
         if (!la->groups[i]) return SSA_OK;
         if (la->groups[i] > d->card.limits.max_groups[i])
-            return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: kernel %s wants %u workgroups in dimension %d, vulkan:%d allows %u", la->op, k->name, la->groups[i], i, d->base.info.index,
-                            d->card.limits.max_groups[i]);
+            return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: kernel %s wants %u workgroups in dimension %d, vulkan:%d allows %u", la->op, k->name,
+                            la->groups[i], i, d->base.info.index, d->card.limits.max_groups[i]);
     }
     for (int i = 0; i < la->bindings; i++) SSA_TRY(bind(d, la, i, &access[i], &info[i], &words[i], err));
     memcpy(words + DEV_OFFSET_WORDS, la->param, (size_t)la->params * 4);
@@ -130,15 +132,19 @@ void vulkan_recorder_copy(vulkan_device *d, vulkan_recorder *r, VkBuffer from, u
 
 ssa_status vulkan_recorder_end(vulkan_device *d, vulkan_recorder *r, ssa_error *err) {
     if (r->to_host || d->memory.mapped) {
-        VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = shader_write | VK_ACCESS_TRANSFER_WRITE_BIT, .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-        d->vk.vkCmdPipelineBarrier(r->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &b, 0, NULL, 0, NULL);
+        VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                             .srcAccessMask = shader_write | VK_ACCESS_TRANSFER_WRITE_BIT,
+                             .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+        d->vk.vkCmdPipelineBarrier(r->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0,
+                                   1, &b, 0, NULL, 0, NULL);
     }
     return vulkan_check(d, d->vk.vkEndCommandBuffer(r->commands), "recording", err);
 }
 
 bool vulkan_recorder_full(const vulkan_recorder *r, const dev_launch *next) {
     if (!r->launches) return false;
-    return r->launches >= MAX_LAUNCHES || r->flops + next->flops > MAX_FLOPS || r->bytes + next->bytes > MAX_BYTES || (r->marks && r->marks->count >= MAX_MARKS - 1);
+    return r->launches >= MAX_LAUNCHES || r->flops + next->flops > MAX_FLOPS || r->bytes + next->bytes > MAX_BYTES ||
+           (r->marks && r->marks->count >= MAX_MARKS - 1);
 }
 
 /* -- timestamps ---------------------------------------------------------------------------------------------------------- */
@@ -175,7 +181,10 @@ static ssa_profile_row *row_of(vulkan_device *d, const char *op) {
 ssa_status vulkan_marks_collect(vulkan_device *d, vulkan_marks *m, ssa_error *err) {
     uint64_t time[MAX_MARKS], mask = d->card.timestamp_bits < 64 ? ((uint64_t)1 << d->card.timestamp_bits) - 1 : UINT64_MAX;
     if (m->count < 2) return SSA_OK;
-    VK_TRY(d, d->vk.vkGetQueryPoolResults(d->handle, m->pool, 0, (uint32_t)m->count, sizeof time, time, sizeof *time, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT), "reading timestamps", err);
+    VK_TRY(d,
+           d->vk.vkGetQueryPoolResults(d->handle, m->pool, 0, (uint32_t)m->count, sizeof time, time, sizeof *time,
+                                       VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
+           "reading timestamps", err);
     for (int i = 1; i < m->count; i++) {
         ssa_profile_row *row = row_of(d, m->op[i]);
         if (!row) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the profile");

@@ -8,10 +8,15 @@
 enum { EAGER_LAUNCHES = 32 };
 
 ssa_status vulkan_submit_init(vulkan_device *d, ssa_error *err) {
-    VkCommandPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = d->card.family};
+    VkCommandPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                    .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                    .queueFamilyIndex = d->card.family};
     VK_TRY(d, d->vk.vkCreateCommandPool(d->handle, &info, NULL, &d->pool), "making command buffers", err);
     VkCommandBuffer             commands[SLOTS];
-    VkCommandBufferAllocateInfo ai = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = d->pool, .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = SLOTS};
+    VkCommandBufferAllocateInfo ai = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                      .commandPool = d->pool,
+                                      .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                      .commandBufferCount = SLOTS};
     VK_TRY(d, d->vk.vkAllocateCommandBuffers(d->handle, &ai, commands), "making command buffers", err);
     VkFenceCreateInfo fi = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     for (int i = 0; i < SLOTS; i++) {
@@ -82,7 +87,8 @@ static ssa_status acquire(vulkan_device *d, vulkan_slot **out, ssa_error *err) {
 }
 
 /* Submits a command buffer under the next slot's fence. */
-static ssa_status submit(vulkan_device *d, VkCommandBuffer commands, vulkan_marks *marks, const char *first_op, const char *last_op, int launches, ssa_error *err) {
+static ssa_status submit(vulkan_device *d, VkCommandBuffer commands, vulkan_marks *marks, const char *first_op, const char *last_op, int launches,
+                         ssa_error *err) {
     vulkan_slot *s;
     SSA_TRY(acquire(d, &s, err));
     VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
@@ -154,7 +160,10 @@ static ssa_status add_segment(vulkan_device *d, dev_recorded *p, ssa_error *err)
     p->segment = grown;
     vulkan_segment *s = &p->segment[p->count];
     *s = (vulkan_segment){0};
-    VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = p->pool, .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = 1};
+    VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                        .commandPool = p->pool,
+                                        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                        .commandBufferCount = 1};
     VK_TRY(d, d->vk.vkAllocateCommandBuffers(d->handle, &info, &s->commands), "making a command buffer", err);
     p->count++;
     return d->profiling ? vulkan_marks_create(d, &s->marks, err) : SSA_OK;
