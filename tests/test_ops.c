@@ -16,7 +16,10 @@
 
 enum { SKIPPED = 77, SECONDS_A_TEST = 600, LISTED = 12 };
 
-typedef struct { int rows, failed, unsupported; char first[1024]; } tally;
+typedef struct {
+    int rows, failed, unsupported;
+    char first[1024];
+} tally;
 
 static const char *device_name(void) {
     const char *name = getenv("SSA_TEST_DEVICE");
@@ -34,8 +37,8 @@ static void count(void *user, const verify_row *row) {
     if (row->status == VERIFY_UNSUPPORTED && !t->unsupported++) snprintf(t->first, sizeof t->first, "%s", row->reason);
     if (row->status != VERIFY_FAILED) return;
     char line[1024];
-    snprintf(line, sizeof line, "%s %s %s [%s]: %s = %.3g, limit %.3g: %s", row->op, ssa_dtype_name(row->dtype), row->text, row->device, row->output, row->error,
-             row->limit, row->reason);
+    snprintf(line, sizeof line, "%s %s %s [%s]: %s = %.3g, limit %.3g: %s", row->op, ssa_dtype_name(row->dtype), row->text, row->device, row->output,
+             row->error, row->limit, row->reason);
     if (!t->failed++) snprintf(t->first, sizeof t->first, "%s", line);
     if (t->failed <= LISTED) fprintf(stderr, "FAILED %s\n", line);
 }
@@ -46,11 +49,11 @@ static verify_options only(const char *op, char *filter, size_t size) {
 }
 
 static void conformance(ssa_op op) {
-    ssa_context     *ctx = NULL;
-    ssa_error        err = {0};
-    tally            t = {0};
-    char             filter[64];
-    verify_options   o = only(ssa_op_name(op), filter, sizeof filter);
+    ssa_context *ctx = NULL;
+    ssa_error err = {0};
+    tally t = {0};
+    char filter[64];
+    verify_options o = only(ssa_op_name(op), filter, sizeof filter);
     ssa_open_options open = {.validate = wanted("SSA_TEST_VALIDATE")};
     ck_assert_msg(ssa_open(device_name(), &open, &ctx, &err) == SSA_OK, "%s", err.text);
     ck_assert_msg(verify_ops(ctx, &o, count, &t, &err) == SSA_OK, "%s", err.text);
@@ -62,8 +65,9 @@ static void conformance(ssa_op op) {
     ck_assert_msg(!messages, "%d validation messages during %s", messages, ssa_op_name(op));
 }
 
-#define OP(ID, name, inputs, outputs, attributes) \
-    START_TEST(ops_##name) { conformance(SSA_##ID); } END_TEST
+#define OP(ID, name, inputs, outputs, attributes)                                                                                                    \
+    START_TEST(ops_##name) { conformance(SSA_##ID); }                                                                                                \
+    END_TEST
 #include "ssa/ops.def"
 #undef OP
 
@@ -74,32 +78,34 @@ static void set_threads(void *user, int i) {
 
 /* One, two and three threads. f32 alone: 16-bit operands run the same kernels. */
 START_TEST(threads) {
-    ssa_context   *ctx = NULL;
-    ssa_error      err = {0};
-    tally          t = {0};
+    ssa_context *ctx = NULL;
+    ssa_error err = {0};
+    tally t = {0};
     verify_options o = {.dtypes = 1u << SSA_F32, .full = wanted("SSA_TEST_FULL"), .seed = 2};
     ck_assert_msg(ssa_open("cpu", NULL, &ctx, &err) == SSA_OK, "%s", err.text);
     ck_assert_msg(verify_repeat(ctx, &o, 3, set_threads, count, &t, &err) == SSA_OK, "%s", err.text);
     ssa_close(ctx);
     ck_assert_int_gt(t.rows, 100);
     ck_assert_msg(!t.failed, "%d of %d results depend on the number of threads, the first: %s", t.failed, t.rows, t.first);
-} END_TEST
+}
+END_TEST
 
 START_TEST(gradients) {
     ssa_error err = {0};
-    tally     t = {0};
+    tally t = {0};
     ck_assert_msg(verify_grad(&(verify_options){.seed = 3}, count, &t, &err) == SSA_OK, "%s", err.text);
     ck_assert_int_gt(t.rows, 60);
     ck_assert_msg(!t.failed, "%d of %d gradients are wrong, the first: %s", t.failed, t.rows, t.first);
-} END_TEST
+}
+END_TEST
 
 /* In a process of its own: a driver that has started threads must not be there when Check forks. */
 static bool available(const char *name) {
     pid_t child = fork();
     if (child == 0) {
         ssa_context *ctx = NULL;
-        ssa_error    err = {0};
-        ssa_status   s = ssa_open(name, NULL, &ctx, &err);
+        ssa_error err = {0};
+        ssa_status s = ssa_open(name, NULL, &ctx, &err);
         fprintf(stderr, "%s: %s\n", name, s ? err.text : ssa_context_description(ctx));
         ssa_close(ctx);
         exit(s ? SKIPPED : 0);

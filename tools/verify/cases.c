@@ -9,17 +9,21 @@
 
 /* What a line of the tables below may say besides sizes and attributes. */
 typedef struct extra {
-    bool        full, rank2;
-    int         other; /* dtype + 1; 0: the dtype of the `a` operands */
+    bool full, rank2;
+    int other; /* dtype + 1; 0: the dtype of the `a` operands */
     verify_data data;
     signed char alias[2][2];
 } extra;
 
-typedef struct { verify_case_list *list; ssa_error *err; ssa_status status; } builder;
+typedef struct {
+    verify_case_list *list;
+    ssa_error *err;
+    ssa_status status;
+} builder;
 
 static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void append(char *text, size_t size, const char *format, ...) {
-    size_t  n = strlen(text);
+    size_t n = strlen(text);
     va_list args;
     va_start(args, format);
     vsnprintf(text + n, size - n, format, args);
@@ -29,8 +33,8 @@ static void append(char *text, size_t size, const char *format, ...) {
 /* Attributes and the rest in words, behind the sizes. */
 static void describe(verify_case *c) {
     static const char *data[] = {"", " large", " zero-rows", " selected", " infinite", " ignored"};
-    const ssa_attrs   *a = &c->attr;
-    ssa_op_info        info;
+    const ssa_attrs *a = &c->attr;
+    ssa_op_info info;
     ssa_op_describe(c->op, &info);
 #define SAY(...) append(c->text, sizeof c->text, __VA_ARGS__)
     if (a->block_size) SAY(" block=%d", a->block_size);
@@ -61,7 +65,7 @@ static void add(builder *b, ssa_op op, const char *sizes, const ssa_attrs *attr,
     verify_case_list *l = b->list;
     if (b->status) return;
     if (l->count == l->capacity) {
-        int          capacity = l->capacity ? 2 * l->capacity : 256;
+        int capacity = l->capacity ? 2 * l->capacity : 256;
         verify_case *at = realloc(l->at, (size_t)capacity * sizeof *at);
         if (!at) {
             b->status = ssa_fail(b->err, SSA_ERR_MEMORY, "out of memory for %d cases", capacity);
@@ -99,8 +103,10 @@ static void add(builder *b, ssa_op op, const char *sizes, const ssa_attrs *attr,
 }
 
 #define ADD(op, sizes, ...) add(b, op, sizes, &(ssa_attrs){__VA_ARGS__}, NULL)
-#define ATTRS(...) &(ssa_attrs){__VA_ARGS__}
-#define WITH(...) &(extra){__VA_ARGS__}
+#define ATTRS(...)                                                                                                                                   \
+    &(ssa_attrs) { __VA_ARGS__ }
+#define WITH(...)                                                                                                                                    \
+    &(extra) { __VA_ARGS__ }
 #define TO(dtype) ((dtype) + 1)
 
 static void elementwise(builder *b) {
@@ -133,7 +139,7 @@ static void elementwise(builder *b) {
 static void rows(builder *b) {
     static const char *sizes[] = {"R=1 C=1", "R=1 C=3", "R=3 C=17", "R=17 C=63", "R=63 C=65", "R=65 C=129", "R=129 C=1", "R=2 C=1000", "R=300 C=640"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        bool        full = i > 7;
+        bool full = i > 7;
         verify_data data = i == 3 ? DATA_ZERO_ROWS : DATA_PLAIN;
         add(b, SSA_RMSNORM, sizes[i], ATTRS(.eps = i == 2 ? 0.3f : 1e-5f), WITH(.full = full, .data = data));
         add(b, SSA_RMSNORM_BWD, sizes[i], ATTRS(.accumulate = i % 2, .residual = (i / 2) % 2), WITH(.full = full, .data = data));
@@ -159,11 +165,11 @@ static void rows(builder *b) {
 }
 
 static void matmul(builder *b) {
-    static const char *sizes[] = {"G=1 M=1 N=1 K=1", "G=2 M=3 N=17 K=1", "G=1 M=17 N=3 K=63", "G=3 M=63 N=65 K=17", "G=1 M=65 N=129 K=63",
+    static const char *sizes[] = {"G=1 M=1 N=1 K=1",     "G=2 M=3 N=17 K=1",    "G=1 M=17 N=3 K=63",    "G=3 M=63 N=65 K=17",   "G=1 M=65 N=129 K=63",
                                   "G=2 M=129 N=64 K=65", "G=1 M=1 N=300 K=129", "G=1 M=256 N=64 K=128", "G=1 M=300 N=257 K=513"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int trans = 0; trans < 4; trans++) {
-            bool   full = i > 7 || (i == 7 && trans == 3);
+            bool full = i > 7 || (i == 7 && trans == 3);
             size_t turn = i + (size_t)trans; /* accumulate, rank and c's dtype vary so that each meets each layout */
             add(b, SSA_MATMUL, sizes[i], ATTRS(.trans_a = trans & 1, .trans_b = trans & 2, .accumulate = turn % 2),
                 WITH(.full = full, .rank2 = sizes[i][2] == '1' && turn % 3 == 0, .other = turn % 4 < 2 ? 0 : TO(SSA_F32)));
@@ -175,11 +181,11 @@ static void matmul(builder *b) {
 }
 
 static void full_attention(builder *b) {
-    static const char *sizes[] = {"B=1 T=1 Q=1 H=1 D=16",  "B=2 T=3 Q=2 H=1 D=16",  "B=1 T=17 Q=3 H=1 D=32",  "B=1 T=63 Q=6 H=2 D=16", "B=2 T=65 Q=16 H=1 D=16",
-                                  "B=1 T=129 Q=4 H=2 D=64", "B=1 T=65 Q=3 H=3 D=128", "B=2 T=33 Q=32 H=2 D=8", "B=1 T=129 Q=2 H=2 D=32", "B=1 T=257 Q=32 H=2 D=64",
-                                  "B=2 T=300 Q=9 H=3 D=128"};
+    static const char *sizes[] = {"B=1 T=1 Q=1 H=1 D=16",   "B=2 T=3 Q=2 H=1 D=16",    "B=1 T=17 Q=3 H=1 D=32",  "B=1 T=63 Q=6 H=2 D=16",
+                                  "B=2 T=65 Q=16 H=1 D=16", "B=1 T=129 Q=4 H=2 D=64",  "B=1 T=65 Q=3 H=3 D=128", "B=2 T=33 Q=32 H=2 D=8",
+                                  "B=1 T=129 Q=2 H=2 D=32", "B=1 T=257 Q=32 H=2 D=64", "B=2 T=300 Q=9 H=3 D=128"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        bool        full = i > 8;
+        bool full = i > 8;
         verify_data data = i == 3 ? DATA_LARGE : DATA_PLAIN;
         add(b, SSA_ATTN_FULL, sizes[i], ATTRS(0), WITH(.full = full, .data = data));
         add(b, SSA_ATTN_FULL_BWD, sizes[i], ATTRS(.accumulate = i % 2), WITH(.full = full, .data = data));
@@ -187,21 +193,27 @@ static void full_attention(builder *b) {
     ADD(SSA_ATTN_FULL_BWD, "B=1 T=63 Q=6 H=2 D=16", 0);
 }
 
-typedef struct { const char *sizes; int block, top_k; bool full; } sparse_shape;
+typedef struct {
+    const char *sizes;
+    int block, top_k;
+    bool full;
+} sparse_shape;
 
 /* Sparse attention and its preparations. S=H: the group shares its blocks; S=Q: each head has its own. */
 static void sparse_attention(builder *b) {
-    static const sparse_shape shapes[] = {
-        {"B=1 T=1 Q=1 H=1 S=1 D=16", 16, 1, false},   {"B=2 T=3 Q=2 H=1 S=1 D=16", 16, 4, false},   {"B=1 T=17 Q=3 H=1 S=1 D=32", 1, 1, false},
-        {"B=1 T=17 Q=2 H=2 S=2 D=8", 1, 5, false},    {"B=1 T=63 Q=6 H=2 S=2 D=16", 16, 2, false},  {"B=1 T=63 Q=6 H=2 S=6 D=16", 8, 3, false},
-        {"B=2 T=65 Q=16 H=1 S=1 D=16", 16, 3, false}, {"B=1 T=129 Q=4 H=2 S=2 D=64", 16, 4, false}, {"B=1 T=129 Q=3 H=3 S=3 D=128", 32, 2, false},
-        {"B=2 T=65 Q=3 H=1 S=3 D=32", 7, 3, false},   {"B=1 T=129 Q=2 H=1 S=1 D=32", 3, 17, false}, {"B=1 T=65 Q=2 H=1 S=1 D=16", 64, 16, false},
-        {"B=1 T=129 Q=32 H=2 S=2 D=16", 16, 100, false}, {"B=1 T=300 Q=32 H=2 S=2 D=64", 16, 8, true}, {"B=2 T=513 Q=16 H=1 S=16 D=32", 16, 16, true}};
+    static const sparse_shape shapes[] = {{"B=1 T=1 Q=1 H=1 S=1 D=16", 16, 1, false},      {"B=2 T=3 Q=2 H=1 S=1 D=16", 16, 4, false},
+                                          {"B=1 T=17 Q=3 H=1 S=1 D=32", 1, 1, false},      {"B=1 T=17 Q=2 H=2 S=2 D=8", 1, 5, false},
+                                          {"B=1 T=63 Q=6 H=2 S=2 D=16", 16, 2, false},     {"B=1 T=63 Q=6 H=2 S=6 D=16", 8, 3, false},
+                                          {"B=2 T=65 Q=16 H=1 S=1 D=16", 16, 3, false},    {"B=1 T=129 Q=4 H=2 S=2 D=64", 16, 4, false},
+                                          {"B=1 T=129 Q=3 H=3 S=3 D=128", 32, 2, false},   {"B=2 T=65 Q=3 H=1 S=3 D=32", 7, 3, false},
+                                          {"B=1 T=129 Q=2 H=1 S=1 D=32", 3, 17, false},    {"B=1 T=65 Q=2 H=1 S=1 D=16", 64, 16, false},
+                                          {"B=1 T=129 Q=32 H=2 S=2 D=16", 16, 100, false}, {"B=1 T=300 Q=32 H=2 S=2 D=64", 16, 8, true},
+                                          {"B=2 T=513 Q=16 H=1 S=16 D=32", 16, 16, true}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const sparse_shape *s = &shapes[i];
-        char                with_k[128];
-        bool                full = s->full;
-        verify_data         data = i % 2 ? DATA_SELECTED : i == 6 ? DATA_LARGE : DATA_PLAIN;
+        char with_k[128];
+        bool full = s->full;
+        verify_data data = i % 2 ? DATA_SELECTED : i == 6 ? DATA_LARGE : DATA_PLAIN;
         snprintf(with_k, sizeof with_k, "%s K=%d", s->sizes, s->top_k);
         add(b, SSA_BLOCK_MEAN, s->sizes, ATTRS(.block_size = s->block), WITH(.full = full));
         for (int score = SSA_SCORE_SOFTMAX; score <= SSA_SCORE_DOT; score++)
@@ -218,21 +230,25 @@ static void sparse_attention(builder *b) {
         ADD(SSA_SELECT, "B=1 T=65 Q=4 H=2 S=4 D=16", .block_size = 2, .top_k = 2, .score = score, .select = SSA_SELECT_COMPAT);
         ADD(SSA_SELECT, "B=1 T=129 Q=16 H=1 S=1 D=16", .block_size = 8, .top_k = 4, .score = score, .select = SSA_SELECT_COMPAT);
         ADD(SSA_SELECT, "B=2 T=63 Q=2 H=1 S=1 D=32", .block_size = 16, .top_k = 16, .score = score, .select = SSA_SELECT_COMPAT);
-        add(b, SSA_SELECT, "B=1 T=600 Q=16 H=1 S=1 D=32", ATTRS(.block_size = 16, .top_k = 16, .score = score, .select = SSA_SELECT_COMPAT), WITH(.full = true));
+        add(b, SSA_SELECT, "B=1 T=600 Q=16 H=1 S=1 D=32", ATTRS(.block_size = 16, .top_k = 16, .score = score, .select = SSA_SELECT_COMPAT),
+            WITH(.full = true));
     }
     add(b, SSA_SELECT, "B=1 T=700 Q=2 H=1 S=1 D=16", ATTRS(.block_size = 1, .top_k = 65), WITH(.full = true));
 }
 
 static void gate_and_align(builder *b) {
-    static const char *sizes[] = {"B=1 T=1 Q=1 D=16", "B=2 T=3 Q=2 D=64", "B=1 T=17 Q=3 D=32", "B=1 T=63 Q=16 D=16", "B=2 T=65 Q=1 D=128", "B=1 T=129 Q=4 D=8", "B=2 T=300 Q=32 D=64"};
+    static const char *sizes[] = {"B=1 T=1 Q=1 D=16",   "B=2 T=3 Q=2 D=64",  "B=1 T=17 Q=3 D=32",  "B=1 T=63 Q=16 D=16",
+                                  "B=2 T=65 Q=1 D=128", "B=1 T=129 Q=4 D=8", "B=2 T=300 Q=32 D=64"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        bool        full = i > 5;
+        bool full = i > 5;
         verify_data data = i == 2 ? DATA_LARGE : DATA_PLAIN;
         add(b, SSA_GATE, sizes[i], ATTRS(0), WITH(.full = full, .data = data));
         add(b, SSA_GATE_BWD, sizes[i], ATTRS(0), WITH(.full = full, .data = data));
         for (int turn = 0; turn < 4; turn++) {
-            add(b, SSA_ALIGN, sizes[i], ATTRS(.scale = 0.5f, .gated = turn & 1, .loss = turn / 2, .accumulate = (int)(i + (size_t)turn) % 2), WITH(.full = full || (i > 3 && turn % 2)));
-            add(b, SSA_ALIGN_BWD, sizes[i], ATTRS(.scale = 0.7f, .gated = turn & 1, .loss = turn / 2, .main = (turn + (int)i) % 2), WITH(.full = full || (i > 3 && turn % 2)));
+            add(b, SSA_ALIGN, sizes[i], ATTRS(.scale = 0.5f, .gated = turn & 1, .loss = turn / 2, .accumulate = (int)(i + (size_t)turn) % 2),
+                WITH(.full = full || (i > 3 && turn % 2)));
+            add(b, SSA_ALIGN_BWD, sizes[i], ATTRS(.scale = 0.7f, .gated = turn & 1, .loss = turn / 2, .main = (turn + (int)i) % 2),
+                WITH(.full = full || (i > 3 && turn % 2)));
         }
     }
     add(b, SSA_GATE_BWD, "B=2 T=17 Q=3 D=16", ATTRS(0), WITH(.alias = {{3, 0}}));
@@ -241,9 +257,10 @@ static void gate_and_align(builder *b) {
 }
 
 static void loss(builder *b) {
-    static const char *sizes[] = {"R=1 C=1 V=2", "R=3 C=17 V=3", "R=17 C=63 V=65", "R=63 C=16 V=257", "R=65 C=129 V=300", "R=2 C=32 V=1025", "R=129 C=64 V=5000"};
+    static const char *sizes[] = {"R=1 C=1 V=2",      "R=3 C=17 V=3",    "R=17 C=63 V=65",   "R=63 C=16 V=257",
+                                  "R=65 C=129 V=300", "R=2 C=32 V=1025", "R=129 C=64 V=5000"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        bool        full = i > 5;
+        bool full = i > 5;
         verify_data data = i == 3 ? DATA_LARGE : DATA_PLAIN;
         add(b, SSA_LM_LOSS, sizes[i], ATTRS(0), WITH(.full = full, .data = data));
         add(b, SSA_LM_LOSS_GRAD, sizes[i], ATTRS(.scale = 0.3f, .accumulate = i % 2), WITH(.full = full, .data = data));

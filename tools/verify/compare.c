@@ -16,7 +16,10 @@ static double limit_of(ssa_dtype dtype) { return dtype == SSA_BF16 ? 1e-5 : dtyp
 
 /* Results that are zero in exact arithmetic hold nothing but rounding: their error is measured against the size of the terms
  * that cancel. `size` is that size squared, an element. */
-typedef struct exception { double size; const char *why; } exception;
+typedef struct exception {
+    double size;
+    const char *why;
+} exception;
 
 static exception exception_of(const verify_case *c, const char *output) {
     bool dq_dk = !strcmp(output, "dq") || !strcmp(output, "dk");
@@ -31,7 +34,7 @@ static exception exception_of(const verify_case *c, const char *output) {
 
 static void coordinates(const verify_operand *o, int64_t i, char *text, size_t size) {
     int64_t at[SSA_MAX_RANK];
-    int     n = 0;
+    int n = 0;
     for (int k = o->rank - 1; k >= 0; k--) {
         at[k] = i % o->shape[k];
         i /= o->shape[k];
@@ -50,8 +53,8 @@ static void fail(verify_row *row, const verify_operand *o, int64_t i, const char
 
 static void compare_floats(const verify_job *job, const verify_operand *o, verify_row *row) {
     exception e = exception_of(job->c, o->info.name);
-    double    error = 0, size = 0, worst = 0;
-    int64_t   worst_at = 0;
+    double error = 0, size = 0, worst = 0;
+    int64_t worst_at = 0;
     for (int64_t i = 0; i < o->elements; i++) {
         double x = verify_get(o->got, o->dtype, o->before + i), want = verify_get(o->want, o->dtype, o->before + i);
         if (!isfinite(want)) { /* clip of a norm that is not finite, overflow of a cast: the device must say the same */
@@ -81,8 +84,10 @@ static void compare_floats(const verify_job *job, const verify_operand *o, verif
     }
     size += e.size * (double)o->elements;
     row->error = error == 0 ? 0 : size > 0 ? error / size : INFINITY;
-    if (!(row->error <= row->limit)) fail(row, o, worst_at, "largest difference");
-    else if (*e.why) snprintf(row->reason, sizeof row->reason, "%s", e.why);
+    if (!(row->error <= row->limit))
+        fail(row, o, worst_at, "largest difference");
+    else if (*e.why)
+        snprintf(row->reason, sizeof row->reason, "%s", e.why);
 }
 
 static int32_t integer(const verify_operand *o, const char *image, int64_t i) { return (int32_t)verify_get(image, o->dtype, o->before + i); }
@@ -101,7 +106,7 @@ static void compare_integers(const verify_job *job, const verify_operand *o, ver
 
 /* Importance of every block for the query (b, t) and selection head s, in double (ssa_spec 1.3); NAN where not a candidate. */
 static void importances(const verify_job *job, int64_t b, int64_t t, int64_t s, double *importance) {
-    const verify_case    *c = job->c;
+    const verify_case *c = job->c;
     const verify_operand *q = &job->operand[0], *kbar = &job->operand[1];
     int64_t T = VDIM(c, 'T'), Q = VDIM(c, 'Q'), H = VDIM(c, 'H'), S = VDIM(c, 'S'), D = VDIM(c, 'D'), N = VDIM(c, 'N');
     int64_t current = t / c->attr.block_size, complete = (t + 1) / c->attr.block_size;
@@ -127,9 +132,9 @@ static int compare_row(const verify_job *job, const verify_operand *o, int64_t r
     const verify_case *c = job->c;
     int64_t T = VDIM(c, 'T'), S = VDIM(c, 'S'), K = VDIM(c, 'K'), N = VDIM(c, 'N');
     int64_t b = row / S / T, t = row / S % T, current = t / c->attr.block_size;
-    double  gained = INFINITY, lost = -INFINITY, largest = 0;
-    bool    differ = false;
-    int     got_count = 0, want_count = 0;
+    double gained = INFINITY, lost = -INFINITY, largest = 0;
+    bool differ = false;
+    int got_count = 0, want_count = 0;
     for (int64_t k = 0; k < K; k++) { /* the current block first, no block twice, -1 behind the others */
         int32_t got = integer(o, o->got, row * K + k);
         if (got < -1 || got > current || (k == 0 && got != current) || (got >= 0 && got_count < k)) return ROW_WRONG;
@@ -141,7 +146,7 @@ static int compare_row(const verify_job *job, const verify_operand *o, int64_t r
     if (got_count != want_count) return ROW_WRONG;
     for (int64_t k = 0; k < got_count; k++) {
         int32_t got = integer(o, o->got, row * K + k), want = integer(o, o->want, row * K + k);
-        bool    got_there = false, want_there = false;
+        bool got_there = false, want_there = false;
         for (int64_t j = 0; j < got_count; j++) {
             got_there |= integer(o, o->want, row * K + j) == got;
             want_there |= integer(o, o->got, row * K + j) == want;
@@ -173,7 +178,8 @@ static void compare_selection(const verify_job *job, const verify_operand *o, ve
     }
     free(importance);
     row->error = (double)ties / (double)rows;
-    if (row->status == VERIFY_OK && ties) snprintf(row->reason, sizeof row->reason, "%lld of %lld queries differ in near ties", (long long)ties, (long long)rows);
+    if (row->status == VERIFY_OK && ties)
+        snprintf(row->reason, sizeof row->reason, "%lld of %lld queries differ in near ties", (long long)ties, (long long)rows);
     if (row->status == VERIFY_OK && row->error > row->limit && rows > 100) row->status = VERIFY_FAILED;
 }
 
@@ -183,7 +189,10 @@ void verify_compare(const verify_job *job, int i, verify_row *row) {
     row->reason[0] = 0;
     row->error = 0;
     row->limit = limit_of(limit_of(job->act) > limit_of(o->dtype) ? job->act : o->dtype);
-    if (job->c->op == SSA_SELECT) compare_selection(job, o, row);
-    else if (o->dtype == SSA_I32) compare_integers(job, o, row);
-    else compare_floats(job, o, row);
+    if (job->c->op == SSA_SELECT)
+        compare_selection(job, o, row);
+    else if (o->dtype == SSA_I32)
+        compare_integers(job, o, row);
+    else
+        compare_floats(job, o, row);
 }

@@ -12,29 +12,29 @@ enum { MAX_INPUTS = 4, MAX_TENSORS = 24 };
 
 typedef struct problem problem;
 struct problem {
-    ssa_context    *ctx;
-    ssa_error      *err;
-    uint64_t        random;
-    ssa_op          op;     /* the backward operation, for the report */
-    ssa_attrs       attr;
-    int64_t         dim[26];
-    char            text[128];
-    ssa_status      status; /* of anything so far */
-    ssa_tensor      in[MAX_INPUTS], grad[MAX_INPUTS]; /* differentiable inputs and where their gradients go */
-    const char     *name[MAX_INPUTS];
-    int             inputs;
-    ssa_tensor      extra[6];            /* what else the operations need */
-    ssa_tensor      owned[MAX_TENSORS];
-    int             count;
-    void          (*forward)(problem *p, double *loss);
-    void          (*backward)(problem *p);
-    bool            accumulates;         /* the operation reads attr.accumulate */
-    bool            overwritten[MAX_INPUTS]; /* but not for this gradient */
+    ssa_context *ctx;
+    ssa_error *err;
+    uint64_t random;
+    ssa_op op; /* the backward operation, for the report */
+    ssa_attrs attr;
+    int64_t dim[26];
+    char text[128];
+    ssa_status status;                           /* of anything so far */
+    ssa_tensor in[MAX_INPUTS], grad[MAX_INPUTS]; /* differentiable inputs and where their gradients go */
+    const char *name[MAX_INPUTS];
+    int inputs;
+    ssa_tensor extra[6]; /* what else the operations need */
+    ssa_tensor owned[MAX_TENSORS];
+    int count;
+    void (*forward)(problem *p, double *loss);
+    void (*backward)(problem *p);
+    bool accumulates;             /* the operation reads attr.accumulate */
+    bool overwritten[MAX_INPUTS]; /* but not for this gradient */
 };
 
-#define TRYP(call)                                 \
-    do {                                           \
-        if (!p->status) p->status = (call);        \
+#define TRYP(call)                                                                                                                                   \
+    do {                                                                                                                                             \
+        if (!p->status) p->status = (call);                                                                                                          \
     } while (0)
 #define RUN(op, operands, ...) TRYP(SSA_CALL(p->ctx, op, operands, __VA_ARGS__))
 #define DIM(letter) p->dim[(letter) - 'A']
@@ -45,10 +45,8 @@ static ssa_tensor make(problem *p, ssa_dtype dtype, int rank, const int64_t *sha
     if (!p->status) p->owned[p->count++] = t;
     return t;
 }
-#define NEW(...)                                                                                                        \
-    make(p, SSA_F64, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
-#define NEW_INTS(...)                                                                                                   \
-    make(p, SSA_I32, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
+#define NEW(...) make(p, SSA_F64, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
+#define NEW_INTS(...) make(p, SSA_I32, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
 
 static double *read_all(problem *p, ssa_tensor t) {
     double *x = calloc((size_t)(t.buffer ? ssa_numel(&t) : 1), sizeof *x);
@@ -93,7 +91,8 @@ static void rmsnorm_forward(problem *p, double *loss) {
     *loss = dot(p, p->extra[1], p->extra[0]);
 }
 static void rmsnorm_backward(problem *p) {
-    RUN(SSA_RMSNORM_BWD, SSA_T(p->extra[0], p->in[0], p->in[1], p->extra[2], p->grad[0], p->grad[1]), .accumulate = p->attr.accumulate, .residual = p->attr.accumulate);
+    RUN(SSA_RMSNORM_BWD, SSA_T(p->extra[0], p->in[0], p->in[1], p->extra[2], p->grad[0], p->grad[1]), .accumulate = p->attr.accumulate,
+        .residual = p->attr.accumulate);
 }
 static void rmsnorm(problem *p) {
     int64_t R = DIM('R'), C = DIM('C');
@@ -177,14 +176,16 @@ static void matmul(problem *p) {
 /* in: q, k, v. extra: do, o, stat, idx, lists */
 static void attention_forward(problem *p, double *loss) {
     ssa_tensor *e = p->extra, *in = p->in;
-    if (p->op == SSA_ATTN_FULL_BWD) RUN(SSA_ATTN_FULL, SSA_T(in[0], in[1], in[2], e[1], e[2]), .scale = p->attr.scale);
-    else RUN(SSA_ATTN_SPARSE, SSA_T(in[0], in[1], in[2], e[3], e[1], e[2]), .scale = p->attr.scale, .block_size = p->attr.block_size);
+    if (p->op == SSA_ATTN_FULL_BWD)
+        RUN(SSA_ATTN_FULL, SSA_T(in[0], in[1], in[2], e[1], e[2]), .scale = p->attr.scale);
+    else
+        RUN(SSA_ATTN_SPARSE, SSA_T(in[0], in[1], in[2], e[3], e[1], e[2]), .scale = p->attr.scale, .block_size = p->attr.block_size);
     *loss = dot(p, e[1], e[0]);
 }
 static void attention_backward(problem *p) {
     ssa_tensor *e = p->extra, *in = p->in, *g = p->grad;
-    double     *o = read_all(p, e[1]), *dout = read_all(p, e[0]), *stat = read_all(p, e[2]);
-    int64_t     D = DIM('D'), rows = p->status ? 0 : ssa_numel(&e[2]) / 2;
+    double *o = read_all(p, e[1]), *dout = read_all(p, e[0]), *stat = read_all(p, e[2]);
+    int64_t D = DIM('D'), rows = p->status ? 0 : ssa_numel(&e[2]) / 2;
     for (int64_t r = 0; r < rows; r++) {
         stat[rows + r] = 0;
         for (int64_t d = 0; d < D; d++) stat[rows + r] += o[r * D + d] * dout[r * D + d];
@@ -197,8 +198,8 @@ static void attention_backward(problem *p) {
         RUN(SSA_ATTN_FULL_BWD, SSA_T(e[0], in[0], in[1], in[2], e[2], g[0], g[1], g[2]), .scale = p->attr.scale, .accumulate = p->attr.accumulate);
     else {
         RUN(SSA_SPARSE_LISTS, SSA_T(e[3], e[4]), .block_size = p->attr.block_size);
-        RUN(SSA_ATTN_SPARSE_BWD, SSA_T(e[0], in[0], in[1], in[2], e[3], e[4], e[2], g[0], g[1], g[2]), .scale = p->attr.scale, .block_size = p->attr.block_size,
-            .accumulate = p->attr.accumulate);
+        RUN(SSA_ATTN_SPARSE_BWD, SSA_T(e[0], in[0], in[1], in[2], e[3], e[4], e[2], g[0], g[1], g[2]), .scale = p->attr.scale,
+            .block_size = p->attr.block_size, .accumulate = p->attr.accumulate);
     }
 }
 static void attention(problem *p) {
@@ -244,8 +245,8 @@ static void align_forward(problem *p, double *loss) {
     *loss = value / 2 + dot(p, p->extra[1], p->extra[0]);
 }
 static void align_backward(problem *p) {
-    RUN(SSA_ALIGN_BWD, SSA_T(p->extra[0], p->in[0], p->in[1], p->in[2], p->grad[0], p->grad[1], p->grad[2], p->extra[2]),
-        .scale = p->attr.scale, .loss = p->attr.loss, .gated = p->attr.gated, .main = p->attr.main);
+    RUN(SSA_ALIGN_BWD, SSA_T(p->extra[0], p->in[0], p->in[1], p->in[2], p->grad[0], p->grad[1], p->grad[2], p->extra[2]), .scale = p->attr.scale,
+        .loss = p->attr.loss, .gated = p->attr.gated, .main = p->attr.main);
 }
 static void align(problem *p) {
     int64_t B = DIM('B'), T = DIM('T'), Q = DIM('Q'), D = DIM('D');
@@ -267,7 +268,8 @@ static void loss_forward(problem *p, double *loss) {
     free(rows);
 }
 static void loss_backward(problem *p) {
-    RUN(SSA_LM_LOSS_GRAD, SSA_T(p->in[0], p->in[1], p->extra[1], p->extra[0], p->grad[0], p->grad[1]), .scale = 0.5f, .accumulate = p->attr.accumulate);
+    RUN(SSA_LM_LOSS_GRAD, SSA_T(p->in[0], p->in[1], p->extra[1], p->extra[0], p->grad[0], p->grad[1]), .scale = 0.5f,
+        .accumulate = p->attr.accumulate);
 }
 static void loss(problem *p) {
     int64_t R = DIM('R'), C = DIM('C'), V = DIM('V');
@@ -281,7 +283,12 @@ static void loss(problem *p) {
     p->forward = loss_forward, p->backward = loss_backward, p->accumulates = p->overwritten[0] = true;
 }
 
-typedef struct { ssa_op op; void (*set_up)(problem *p); const char *sizes; ssa_attrs attr; } entry;
+typedef struct {
+    ssa_op op;
+    void (*set_up)(problem *p);
+    const char *sizes;
+    ssa_attrs attr;
+} entry;
 
 static const entry entries[] = {
     {SSA_RMSNORM_BWD, rmsnorm, "R=3 C=7", {0}},
@@ -311,8 +318,8 @@ static const entry entries[] = {
 /* d loss / d in[i] by central differences; h is small against the data (about 1) and large against rounding (1e-16). */
 static double *differences(problem *p, int i) {
     const double h = 1e-5;
-    ssa_tensor   t = p->in[i];
-    double      *x = read_all(p, t), *g = read_all(p, t);
+    ssa_tensor t = p->in[i];
+    double *x = read_all(p, t), *g = read_all(p, t);
     for (int64_t k = 0; !p->status && k < ssa_numel(&t); k++) {
         double up = x[k] + h, down = x[k] - h, above = 0, below = 0;
         TRYP(ssa_write(p->ctx, ssa_view(t, k, 1), &up));
@@ -352,10 +359,12 @@ static void check(problem *p, verify_callback callback, void *user) {
         p->forward(p, &value);
         p->backward(p);
         for (int i = 0; i < p->inputs && !p->status; i++) {
-            verify_row row = {.mode = "grad", .op = ssa_op_name(p->op), .text = p->text, .device = "cpu", .output = p->name[i], .dtype = SSA_F64, .limit = 1e-6};
-            double    *got = read_all(p, p->grad[i]);
+            verify_row row = {
+                .mode = "grad", .op = ssa_op_name(p->op), .text = p->text, .device = "cpu", .output = p->name[i], .dtype = SSA_F64, .limit = 1e-6};
+            double *got = read_all(p, p->grad[i]);
             if (!p->status) measure(p, i, got, base[i], want[i], &row);
-            if (row.status != VERIFY_OK) snprintf(row.reason, sizeof row.reason, "%s does not agree with finite differences", again ? "accumulated gradient" : "gradient");
+            if (row.status != VERIFY_OK)
+                snprintf(row.reason, sizeof row.reason, "%s does not agree with finite differences", again ? "accumulated gradient" : "gradient");
             free(got);
             callback(user, &row);
         }
@@ -366,19 +375,27 @@ static void check(problem *p, verify_callback callback, void *user) {
 
 ssa_status verify_grad(const verify_options *options, verify_callback callback, void *user, ssa_error *err) {
     ssa_context *ctx = NULL;
-    regex_t      filter;
-    bool         filtered = options && options->filter;
+    regex_t filter;
+    bool filtered = options && options->filter;
     if (filtered && regcomp(&filter, options->filter, REG_EXTENDED | REG_NOSUB))
         return ssa_fail(err, SSA_ERR_INPUT, "filter \"%s\" is not a regular expression", options->filter);
     ssa_status s = ssa_open("cpu", NULL, &ctx, err);
     for (size_t i = 0; i < sizeof entries / sizeof *entries && !s; i++) {
         const entry *e = &entries[i];
-        char         name[256];
-        problem      p = {.ctx = ctx, .err = err, .random = (options ? options->seed : 0) + i + 1, .op = e->op, .attr = e->attr};
+        char name[256];
+        problem p = {.ctx = ctx, .err = err, .random = (options ? options->seed : 0) + i + 1, .op = e->op, .attr = e->attr};
         for (const char *c = e->sizes; *c; c++)
             if (c[1] == '=') p.dim[*c - 'A'] = strtoll(c + 2, NULL, 10);
-        snprintf(p.text, sizeof p.text, "%s%s%s%s", e->sizes, e->op != SSA_ALIGN_BWD ? "" : e->attr.gated ? " gated" : " ungated",
-                 e->op != SSA_ALIGN_BWD ? "" : e->attr.loss == SSA_LOSS_L2 ? " l2" : " smoothl1", e->op != SSA_ALIGN_BWD ? "" : e->attr.main == SSA_MAIN_FULL ? " main=full" : " main=sparse");
+        snprintf(p.text, sizeof p.text, "%s%s%s%s", e->sizes,
+                 e->op != SSA_ALIGN_BWD ? ""
+                 : e->attr.gated        ? " gated"
+                                        : " ungated",
+                 e->op != SSA_ALIGN_BWD        ? ""
+                 : e->attr.loss == SSA_LOSS_L2 ? " l2"
+                                               : " smoothl1",
+                 e->op != SSA_ALIGN_BWD          ? ""
+                 : e->attr.main == SSA_MAIN_FULL ? " main=full"
+                                                 : " main=sparse");
         snprintf(name, sizeof name, "%s f64 %s", ssa_op_name(e->op), p.text);
         if (filtered && regexec(&filter, name, 0, NULL, 0)) continue;
         e->set_up(&p);

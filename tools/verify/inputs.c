@@ -23,18 +23,26 @@ static int64_t below(uint64_t *state, int64_t n) { return (int64_t)(verify_unifo
 
 double verify_get(const void *image, ssa_dtype dtype, int64_t i) {
     const char *p = (const char *)image + (size_t)i * ssa_dtype_size(dtype);
-    float       f;
+    float f;
     switch (dtype) {
-    case SSA_F64: { double d; memcpy(&d, p, sizeof d); return d; }
-    case SSA_I32: { int32_t k; memcpy(&k, p, sizeof k); return k; }
+    case SSA_F64: {
+        double d;
+        memcpy(&d, p, sizeof d);
+        return d;
+    }
+    case SSA_I32: {
+        int32_t k;
+        memcpy(&k, p, sizeof k);
+        return k;
+    }
     case SSA_F32: memcpy(&f, p, sizeof f); return f;
     default: ssa_to_f32(&f, p, dtype, 1); return f;
     }
 }
 
 void verify_set(void *image, ssa_dtype dtype, int64_t i, double value) {
-    char   *p = (char *)image + (size_t)i * ssa_dtype_size(dtype);
-    float   f = (float)value;
+    char *p = (char *)image + (size_t)i * ssa_dtype_size(dtype);
+    float f = (float)value;
     int32_t k = (int32_t)value;
     switch (dtype) {
     case SSA_F64: memcpy(p, &value, sizeof value); break;
@@ -45,7 +53,7 @@ void verify_set(void *image, ssa_dtype dtype, int64_t i, double value) {
 }
 
 static double get(const verify_operand *o, int64_t i) { return verify_get(o->image, o->dtype, o->before + i); }
-static void   set(verify_operand *o, int64_t i, double value) { verify_set(o->image, o->dtype, o->before + i, value); }
+static void set(verify_operand *o, int64_t i, double value) { verify_set(o->image, o->dtype, o->before + i, value); }
 
 static verify_operand *named(verify_job *job, const char *name) {
     for (int i = 0; i < job->info.count; i++)
@@ -67,13 +75,13 @@ static ssa_status fetch(verify_operand *o, verify_job *job) { return ssa_read(jo
 void verify_random_blocks(uint64_t *state, int32_t *idx, int64_t B, int64_t T, int64_t S, int64_t K, int block_size, bool future) {
     int64_t N = (T + block_size - 1) / block_size;
     for (int64_t row = 0; row < B * T * S; row++) {
-        int64_t  t = row / S % T, c = t / block_size, used = 1, want = 1 + below(state, K);
+        int64_t t = row / S % T, c = t / block_size, used = 1, want = 1 + below(state, K);
         int32_t *slot = idx + row * K;
         slot[0] = (int32_t)c;
         for (int64_t k = 1; k < K; k++) slot[k] = -1;
         for (int tries = 0; used < want && tries < 4 * K; tries++) {
             int64_t i = below(state, future ? N : c + 1);
-            bool    there = false;
+            bool there = false;
             for (int64_t k = 0; k < used; k++) there |= slot[k] == i;
             if (!there) slot[used++] = (int32_t)i;
         }
@@ -91,9 +99,9 @@ static int32_t *ints(verify_operand *o) { return (int32_t *)(void *)o->image + o
 /* The blocks that select gives for the q and k of this case. */
 static ssa_status selected_blocks(verify_job *job, verify_operand *idx) {
     const verify_case *c = job->c;
-    ssa_context       *cpu = job->cpu;
-    verify_operand    *q = named(job, "q"), *k = named(job, "k");
-    ssa_tensor         kbar;
+    ssa_context *cpu = job->cpu;
+    verify_operand *q = named(job, "q"), *k = named(job, "k");
+    ssa_tensor kbar;
     SSA_TRY(ssa_tensor_new(cpu, SSA_F32, &kbar, VDIM(c, 'B'), VDIM(c, 'N'), VDIM(c, 'H'), VDIM(c, 'D')));
     ssa_status s = upload(q, job);
     if (!s) s = upload(k, job);
@@ -109,14 +117,15 @@ static ssa_status selected_blocks(verify_job *job, verify_operand *idx) {
 /* lse from the forward pass, delta = sum_d o * do from its output; also the inverted list of the sparse one. */
 static ssa_status attention_state(verify_job *job) {
     const verify_case *c = job->c;
-    ssa_context       *cpu = job->cpu;
-    verify_operand    *q = named(job, "q"), *k = named(job, "k"), *v = named(job, "v"), *dout = named(job, "do"), *stat = named(job, "stat");
-    verify_operand    *idx = named(job, "idx"), *lists = named(job, "lists");
-    ssa_tensor         o;
-    int64_t            D = VDIM(c, 'D'), rows = stat->elements / 2;
+    ssa_context *cpu = job->cpu;
+    verify_operand *q = named(job, "q"), *k = named(job, "k"), *v = named(job, "v"), *dout = named(job, "do"), *stat = named(job, "stat");
+    verify_operand *idx = named(job, "idx"), *lists = named(job, "lists");
+    ssa_tensor o;
+    int64_t D = VDIM(c, 'D'), rows = stat->elements / 2;
     for (int i = 0; i < job->info.inputs; i++) SSA_TRY(upload(&job->operand[i], job));
     SSA_TRY(ssa_tensor_create(cpu, job->act, 4, q->shape, &o));
-    ssa_status s = idx ? SSA_CALL(cpu, SSA_ATTN_SPARSE, SSA_T(q->cpu, k->cpu, v->cpu, idx->cpu, o, stat->cpu), .scale = c->attr.scale, .block_size = c->attr.block_size)
+    ssa_status s = idx ? SSA_CALL(cpu, SSA_ATTN_SPARSE, SSA_T(q->cpu, k->cpu, v->cpu, idx->cpu, o, stat->cpu), .scale = c->attr.scale,
+                                  .block_size = c->attr.block_size)
                        : SSA_CALL(cpu, SSA_ATTN_FULL, SSA_T(q->cpu, k->cpu, v->cpu, o, stat->cpu), .scale = c->attr.scale);
     if (!s && lists) s = SSA_CALL(cpu, SSA_SPARSE_LISTS, SSA_T(idx->cpu, lists->cpu), .block_size = c->attr.block_size);
     if (!s) s = fetch(stat, job);
@@ -138,13 +147,15 @@ static ssa_status attention_state(verify_job *job) {
 static void fill_tokens(verify_job *job, verify_operand *o) {
     int64_t V = VDIM(job->c, 'V');
     for (int64_t i = 0; i < o->elements; i++)
-        ints(o)[i] = job->c->data == DATA_IGNORED ? (i % 2 ? -1 : (int32_t)V) : i < 2 && o->elements > 3 ? (i ? -1 : (int32_t)V) : (int32_t)below(&job->random, V);
+        ints(o)[i] = job->c->data == DATA_IGNORED ? (i % 2 ? -1 : (int32_t)V)
+                     : i < 2 && o->elements > 3   ? (i ? -1 : (int32_t)V)
+                                                  : (int32_t)below(&job->random, V);
 }
 
 /* Rows in ascending order of their token, equal ones in their own order (insertion sort: stable). */
 static void fill_order(const verify_operand *tokens, verify_operand *order) {
     const int32_t *token = (const int32_t *)(const void *)tokens->image + tokens->before;
-    int32_t       *row = ints(order);
+    int32_t *row = ints(order);
     for (int64_t i = 0; i < order->elements; i++) {
         int64_t j = i;
         for (; j > 0 && token[row[j - 1]] > token[i]; j--) row[j] = row[j - 1];
@@ -165,7 +176,7 @@ static void fill_rotations(const verify_case *c, verify_operand *o) {
 /* The statistics of rmsnorm's forward pass. */
 static void fill_rstd(verify_job *job) {
     verify_operand *x = named(job, "x"), *rstd = named(job, "rstd");
-    int64_t         C = VDIM(job->c, 'C');
+    int64_t C = VDIM(job->c, 'C');
     for (int64_t r = 0; r < rstd->elements; r++) {
         double sum = 0;
         for (int64_t c = 0; c < C; c++) sum += get(x, r * C + c) * get(x, r * C + c);
@@ -178,7 +189,8 @@ static void scale_by(verify_operand *o, double factor) {
 }
 
 static void fill_adamw(verify_job *job) {
-    verify_operand *p = named(job, "p"), *m = named(job, "m"), *v = named(job, "v"), *w = named(job, "w"), *step = named(job, "step"), *clip = named(job, "clip");
+    verify_operand *p = named(job, "p"), *m = named(job, "m"), *v = named(job, "v"), *w = named(job, "w"), *step = named(job, "step"),
+                   *clip = named(job, "clip");
     for (int64_t i = 0; i < v->elements; i++) {
         double root = 0.01 * verify_normal(&job->random);
         set(v, i, i % 5 ? root * root : 0);
@@ -195,10 +207,10 @@ static void fill_adamw(verify_job *job) {
 
 /* What an output holds before the run: what it is added to, or poison. */
 static void fill_output(verify_job *job, int i) {
-    verify_operand  *o = &job->operand[i];
+    verify_operand *o = &job->operand[i];
     const ssa_attrs *a = &job->c->attr;
-    int64_t          plane = o->elements / o->shape[0];
-    bool             residual = !strcmp(o->info.name, "dx");
+    int64_t plane = o->elements / o->shape[0];
+    bool residual = !strcmp(o->info.name, "dx");
     if (!strcmp(o->info.name, "stat")) { /* planes that the operation does not write must stay as they are */
         bool forward = job->c->op == SSA_ATTN_FULL || job->c->op == SSA_ATTN_SPARSE;
         fill_normal(job, o, 0, 1);
@@ -206,19 +218,24 @@ static void fill_output(verify_job *job, int i) {
             if (forward == (s % 2 == 0)) poison(o, s * plane, plane);
     } else if (o->info.inout && (job->c->op == SSA_ADAMW || (residual ? a->residual : a->accumulate))) {
         fill_normal(job, o, 0, 1);
-    } else poison(o, 0, o->elements);
+    } else
+        poison(o, 0, o->elements);
 }
 
 static void fill_input(verify_job *job, int i) {
     const verify_case *c = job->c;
-    verify_operand    *o = &job->operand[i];
-    const char        *name = o->info.name;
+    verify_operand *o = &job->operand[i];
+    const char *name = o->info.name;
     if (o->info.type == 'i') {
-        if (!strcmp(name, "tokens") || !strcmp(name, "target")) fill_tokens(job, o);
-        else if (!strcmp(name, "order")) fill_order(named(job, "tokens"), o);
+        if (!strcmp(name, "tokens") || !strcmp(name, "target"))
+            fill_tokens(job, o);
+        else if (!strcmp(name, "order"))
+            fill_order(named(job, "tokens"), o);
         else if (!strcmp(name, "idx"))
-            verify_random_blocks(&job->random, ints(o), VDIM(c, 'B'), VDIM(c, 'T'), VDIM(c, 'S'), VDIM(c, 'K'), c->attr.block_size, c->op == SSA_ATTN_SPARSE);
-        else memset(ints(o), 0, (size_t)o->elements * 4); /* lists: attention_state makes them */
+            verify_random_blocks(&job->random, ints(o), VDIM(c, 'B'), VDIM(c, 'T'), VDIM(c, 'S'), VDIM(c, 'K'), c->attr.block_size,
+                                 c->op == SSA_ATTN_SPARSE);
+        else
+            memset(ints(o), 0, (size_t)o->elements * 4); /* lists: attention_state makes them */
         return;
     }
     fill_normal(job, o, 0, 1);
@@ -240,7 +257,7 @@ static void fill_input(verify_job *job, int i) {
 
 ssa_status verify_fill(verify_job *job, ssa_error *err) {
     const verify_case *c = job->c;
-    ssa_status         s = SSA_OK;
+    ssa_status s = SSA_OK;
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
         if (o->alias >= 0) continue; /* holds the input's data */
@@ -249,8 +266,10 @@ ssa_status verify_fill(verify_job *job, ssa_error *err) {
         for (int64_t k = 0; k < o->total; k++)
             if (k < o->before || k >= o->before + o->elements)
                 verify_set(o->image, o->dtype, k, o->dtype == SSA_I32 ? -1 : o->info.out ? 64 + (double)(k % 32) : NAN);
-        if (o->info.out) fill_output(job, i);
-        else fill_input(job, i);
+        if (o->info.out)
+            fill_output(job, i);
+        else
+            fill_input(job, i);
     }
     if (c->op == SSA_RMSNORM_BWD) fill_rstd(job);
     if (c->op == SSA_ADAMW) fill_adamw(job);

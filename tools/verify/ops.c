@@ -7,17 +7,17 @@
 #include <time.h>
 
 typedef struct runner {
-    const char      *mode;
-    ssa_context     *dev, *cpu;
-    verify_options   options;
-    regex_t          filter;
-    bool             filtered;
-    verify_callback  callback;
-    void            *user;
-    ssa_error       *err;
-    double           started;
-    int              times;                       /* verify_repeat */
-    void           (*before)(void *user, int i);
+    const char *mode;
+    ssa_context *dev, *cpu;
+    verify_options options;
+    regex_t filter;
+    bool filtered;
+    verify_callback callback;
+    void *user;
+    ssa_error *err;
+    double started;
+    int times; /* verify_repeat */
+    void (*before)(void *user, int i);
 } runner;
 
 static double now(void) {
@@ -87,7 +87,8 @@ static ssa_status job_init(runner *r, verify_job *job, const verify_case *c, ssa
             if (c->alias[k][0] == i && i) o->alias = c->alias[k][1];
         if (o->alias >= 0) {
             verify_operand *of = &job->operand[o->alias];
-            o->before = of->before, o->total = of->total, o->image = of->image, o->want = of->want, o->got = of->got, o->cpu = of->cpu, o->dev = of->dev;
+            o->before = of->before, o->total = of->total, o->image = of->image, o->want = of->want, o->got = of->got, o->cpu = of->cpu,
+            o->dev = of->dev;
             continue;
         }
         o->before = BEFORE + (number % 2 ? 1 + 2 * i : 0);
@@ -121,7 +122,7 @@ static ssa_status create_on_device(runner *r, verify_job *job) {
 
 /* Writes the images, runs the call (recorded: through a program), reads everything back. */
 static ssa_status run_on(ssa_context *ctx, verify_job *job, bool on_device, bool recorded) {
-    ssa_tensor   t[SSA_MAX_OPERANDS];
+    ssa_tensor t[SSA_MAX_OPERANDS];
     ssa_program *program = NULL;
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
@@ -136,7 +137,8 @@ static ssa_status run_on(ssa_context *ctx, verify_job *job, bool on_device, bool
         if (!s) s = ssa_wait(ctx);
         ssa_program_free(ctx, program);
         if (s) return s;
-    } else SSA_TRY(ssa_run(ctx, job->c->op, job->info.count, t, &job->c->attr));
+    } else
+        SSA_TRY(ssa_run(ctx, job->c->op, job->info.count, t, &job->c->attr));
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
         if (o->alias < 0) SSA_TRY(ssa_read(ctx, ssa_view(t[i], -o->before, o->total), on_device ? o->got : o->want));
@@ -155,15 +157,18 @@ static bool same(const verify_operand *o, const char *a, const char *b, int64_t 
 static bool untouched(const verify_job *job, char *reason, size_t size) {
     for (int i = 0; i < job->info.count; i++) {
         const verify_operand *o = &job->operand[i];
-        bool                  written = o->info.out;
+        bool written = o->info.out;
         for (int k = 0; k < job->info.count; k++) written |= job->operand[k].alias == i;
         if (o->alias >= 0) continue;
         for (int64_t k = 0; k < o->total; k++) {
             bool inside = k >= o->before && k < o->before + o->elements;
             if ((inside && written) || same(o, o->image, o->got, k)) continue;
-            if (inside) snprintf(reason, size, "input %s was written: element %lld", o->info.name, (long long)(k - o->before));
-            else if (k < o->before) snprintf(reason, size, "wrote %lld elements in front of %s", (long long)(o->before - k), o->info.name);
-            else snprintf(reason, size, "wrote element %lld of %s, which has %lld", (long long)(k - o->before), o->info.name, (long long)o->elements);
+            if (inside)
+                snprintf(reason, size, "input %s was written: element %lld", o->info.name, (long long)(k - o->before));
+            else if (k < o->before)
+                snprintf(reason, size, "wrote %lld elements in front of %s", (long long)(o->before - k), o->info.name);
+            else
+                snprintf(reason, size, "wrote element %lld of %s, which has %lld", (long long)(k - o->before), o->info.name, (long long)o->elements);
             return false;
         }
     }
@@ -172,8 +177,13 @@ static bool untouched(const verify_job *job, char *reason, size_t size) {
 
 static void report_all(runner *r, const verify_job *job, verify_status status, const char *reason) {
     for (int i = job->info.inputs; i < job->info.count; i++) {
-        verify_row row = {.mode = r->mode, .op = job->info.name, .text = job->c->text, .device = ssa_context_device(r->dev), .output = job->operand[i].info.name,
-                          .dtype = job->act, .status = status};
+        verify_row row = {.mode = r->mode,
+                          .op = job->info.name,
+                          .text = job->c->text,
+                          .device = ssa_context_device(r->dev),
+                          .output = job->operand[i].info.name,
+                          .dtype = job->act,
+                          .status = status};
         snprintf(row.reason, sizeof row.reason, "%s", reason);
         r->callback(r->user, &row);
     }
@@ -191,7 +201,7 @@ static ssa_status report_error(runner *r, const verify_job *job, ssa_status s) {
 static bool equal_bits(const verify_job *job, char *const *earlier, int *operand, int64_t *element) {
     for (int i = 0; i < job->info.count; i++) {
         const verify_operand *o = &job->operand[i];
-        size_t                size = ssa_dtype_size(o->dtype);
+        size_t size = ssa_dtype_size(o->dtype);
         if (o->alias >= 0 || !memcmp(earlier[i], o->got, (size_t)o->total * size)) continue;
         for (*element = 0; !memcmp(earlier[i] + (size_t)*element * size, o->got + (size_t)*element * size, size);) ++*element;
         /* the tail of the lists is undefined, but poisoned alike before both runs: it must still be equal */
@@ -205,7 +215,7 @@ static bool equal_bits(const verify_job *job, char *const *earlier, int *operand
 static bool keep(const verify_job *job, char **earlier) {
     for (int i = 0; i < job->info.count; i++) {
         const verify_operand *o = &job->operand[i];
-        size_t                bytes = (size_t)o->total * ssa_dtype_size(o->dtype);
+        size_t bytes = (size_t)o->total * ssa_dtype_size(o->dtype);
         if (o->alias >= 0) continue;
         if (!earlier[i] && !(earlier[i] = malloc(bytes))) return false;
         memcpy(earlier[i], o->got, bytes);
@@ -214,10 +224,10 @@ static bool keep(const verify_job *job, char **earlier) {
 }
 
 static ssa_status compare_with_cpu(runner *r, verify_job *job) {
-    char      *earlier[SSA_MAX_OPERANDS] = {0};
-    char       reason[640] = "";
-    int        operand = 0;
-    int64_t    element = 0;
+    char *earlier[SSA_MAX_OPERANDS] = {0};
+    char reason[640] = "";
+    int operand = 0;
+    int64_t element = 0;
     ssa_status s = run_on(r->cpu, job, false, false);
     if (s) {
         snprintf(reason, sizeof reason, "the CPU refuses: %s", ssa_context_error(r->cpu)->text);
@@ -233,8 +243,12 @@ static ssa_status compare_with_cpu(runner *r, verify_job *job) {
     }
     verify_row row[SSA_MAX_OPERANDS];
     for (int i = job->info.inputs; i < job->info.count; i++) {
-        row[i] = (verify_row){.mode = r->mode, .op = job->info.name, .text = job->c->text, .device = ssa_context_device(r->dev),
-                              .output = job->operand[i].info.name, .dtype = job->act};
+        row[i] = (verify_row){.mode = r->mode,
+                              .op = job->info.name,
+                              .text = job->c->text,
+                              .device = ssa_context_device(r->dev),
+                              .output = job->operand[i].info.name,
+                              .dtype = job->act};
         verify_compare(job, i, &row[i]);
     }
     if (keep(job, earlier)) {
@@ -242,8 +256,8 @@ static ssa_status compare_with_cpu(runner *r, verify_job *job) {
         if (!s && !equal_bits(job, earlier, &operand, &element)) {
             int at = operand < job->info.inputs ? job->info.inputs : operand;
             row[at].status = VERIFY_FAILED;
-            snprintf(row[at].reason, sizeof row[at].reason, "a second run, recorded and replayed, gave other bits in %s, element %lld", job->info.operand[operand].name,
-                     (long long)element);
+            snprintf(row[at].reason, sizeof row[at].reason, "a second run, recorded and replayed, gave other bits in %s, element %lld",
+                     job->info.operand[operand].name, (long long)element);
         }
     }
     for (int i = 0; i < SSA_MAX_OPERANDS; i++) free(earlier[i]);
@@ -253,11 +267,11 @@ static ssa_status compare_with_cpu(runner *r, verify_job *job) {
 }
 
 static ssa_status compare_repeats(runner *r, verify_job *job) {
-    char      *earlier[SSA_MAX_OPERANDS] = {0};
-    char       reason[640] = "";
+    char *earlier[SSA_MAX_OPERANDS] = {0};
+    char reason[640] = "";
     ssa_status s = SSA_OK;
     for (int i = 0; i < r->times && !s && !*reason; i++) {
-        int     operand = 0;
+        int operand = 0;
         int64_t element = 0;
         r->before(r->user, i);
         s = run_on(r->dev, job, true, false);
@@ -276,28 +290,34 @@ static ssa_status compare_repeats(runner *r, verify_job *job) {
 /* Dtypes that make a difference to this case. */
 static bool dtype_applies(const verify_case *c, ssa_dtype act) {
     ssa_op_info info;
-    bool        matters = false;
+    bool matters = false;
     ssa_op_describe(c->op, &info);
-    for (int i = 0; i < info.count; i++) matters |= info.operand[i].type == 'a' || (c->other == VERIFY_SAME_DTYPE && strchr("bx", info.operand[i].type));
+    for (int i = 0; i < info.count; i++)
+        matters |= info.operand[i].type == 'a' || (c->other == VERIFY_SAME_DTYPE && strchr("bx", info.operand[i].type));
     if (!matters) return act == SSA_F32;
     for (int k = 0; k < 2; k++)
-        if (c->alias[k][0] && dtype_of(c, &info.operand[(int)c->alias[k][0]], act) != dtype_of(c, &info.operand[(int)c->alias[k][1]], act)) return false;
+        if (c->alias[k][0] && dtype_of(c, &info.operand[(int)c->alias[k][0]], act) != dtype_of(c, &info.operand[(int)c->alias[k][1]], act))
+            return false;
     return c->op != SSA_MATMUL || c->other != (int)act; /* the same case as the one with VERIFY_SAME_DTYPE */
 }
 
 static ssa_status run_case(runner *r, const verify_case *c, ssa_dtype act, int number) {
     verify_job job;
-    char       name[256];
+    char name[256];
     snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(act), c->text);
     if ((c->full && !r->options.full) || !dtype_applies(c, act)) return SSA_OK;
     if (r->filtered && regexec(&r->filter, name, 0, NULL, 0)) return SSA_OK;
     ssa_status s = job_init(r, &job, c, act, number);
-    if (!s && r->options.seconds > 0 && now() - r->started > r->options.seconds) report_all(r, &job, VERIFY_SKIPPED, "the time budget is spent");
-    else if (!s) s = verify_fill(&job, r->err);
+    if (!s && r->options.seconds > 0 && now() - r->started > r->options.seconds)
+        report_all(r, &job, VERIFY_SKIPPED, "the time budget is spent");
+    else if (!s)
+        s = verify_fill(&job, r->err);
     if (!s) {
         ssa_status created = create_on_device(r, &job);
-        if (created) s = report_error(r, &job, created);
-        else s = r->times ? compare_repeats(r, &job) : compare_with_cpu(r, &job);
+        if (created)
+            s = report_error(r, &job, created);
+        else
+            s = r->times ? compare_repeats(r, &job) : compare_with_cpu(r, &job);
     }
     job_free(r, &job);
     return s;
@@ -305,8 +325,8 @@ static ssa_status run_case(runner *r, const verify_case *c, ssa_dtype act, int n
 
 static ssa_status walk(runner *r) {
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
-    verify_case_list       list;
-    unsigned               wanted = r->options.dtypes ? r->options.dtypes : 1u << SSA_F32 | 1u << SSA_F16 | 1u << SSA_BF16;
+    verify_case_list list;
+    unsigned wanted = r->options.dtypes ? r->options.dtypes : 1u << SSA_F32 | 1u << SSA_F16 | 1u << SSA_BF16;
     if (r->options.filter) {
         int bad = regcomp(&r->filter, r->options.filter, REG_EXTENDED | REG_NOSUB);
         if (bad) return ssa_fail(r->err, SSA_ERR_INPUT, "filter \"%s\" is not a regular expression", r->options.filter);
@@ -332,8 +352,8 @@ ssa_status verify_ops(ssa_context *ctx, const verify_options *options, verify_ca
     return walk(&r);
 }
 
-ssa_status verify_repeat(ssa_context *ctx, const verify_options *options, int times, void (*before)(void *user, int i), verify_callback callback, void *user,
-                         ssa_error *err) {
+ssa_status verify_repeat(ssa_context *ctx, const verify_options *options, int times, void (*before)(void *user, int i), verify_callback callback,
+                         void *user, ssa_error *err) {
     runner r = {.mode = "repeat", .dev = ctx, .callback = callback, .user = user, .err = err, .times = times, .before = before};
     if (options) r.options = *options;
     return walk(&r);
