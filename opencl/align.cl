@@ -6,6 +6,7 @@
 #include "common.h"
 #include "reduce.h"
 typedef struct { uint off[8]; uint E, D, each, l2, gated; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void align(__global const act_t *o_full, __global const act_t *o_sparse, __global const act_t *z, __global float *part, const push p) {
     __local float shared[WG];

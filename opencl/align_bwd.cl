@@ -7,6 +7,7 @@
 //   workgroup WG, LANES of them a row; local memory 12 * WG bytes; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint rows, D, stat_sparse; float scale; uint l2, gated, main_sparse; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void align_bwd(__global const act_t *dy, __global const act_t *o_full, __global const act_t *o_sparse, __global const act_t *z,
                __global act_t *do_full, __global act_t *do_sparse, __global act_t *dz, __global float *stat, const push p) {

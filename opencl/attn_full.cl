@@ -6,6 +6,7 @@
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, tiles, parts; float scale; } push;
+
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q, p.off[0] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (key0 + (c) < p.T && (d) < p.D ? load_act(k, p.off[1] + ((b * p.T + key0 + (c)) * p.H + h) * p.D + (d)) : 0.0f)
 #define V_AT(c, d) (key0 + (c) < p.T && (d) < p.D ? load_act(v, p.off[2] + ((b * p.T + key0 + (c)) * p.H + h) * p.D + (d)) : 0.0f)

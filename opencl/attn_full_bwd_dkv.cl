@@ -8,6 +8,7 @@
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, tiles, parts, stat_delta; float scale; uint accumulate; } push;
+
 #define KEY(r) ((b * p.T + first + (r)) * p.H + h)
 #define K_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(k, p.off[2] + KEY(r) * p.D + (d)) : 0.0f)
 #define V_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(v, p.off[3] + KEY(r) * p.D + (d)) : 0.0f)

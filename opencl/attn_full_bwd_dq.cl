@@ -7,6 +7,7 @@
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, tiles, parts, stat_delta; float scale; uint accumulate; } push;
+
 #define ROW(r) ((b * p.T + first + (r)) * p.Q + head)
 #define DO_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(d_o, p.off[0] + ROW(r) * p.D + (d)) : 0.0f)
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q, p.off[1] + ROW(r) * p.D + (d)) : 0.0f)

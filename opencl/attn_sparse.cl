@@ -7,6 +7,7 @@
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles; float scale; } push;
+
 #define Q_AT(r, d) (first + (r) < end && (d) < p.D ? load_act(q, p.off[0] + (row + first + (r)) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(k, p.off[1] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)
 #define V_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(v, p.off[2] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)
@@ -20,7 +21,8 @@ void attn_sparse(__global const act_t *q, __global const act_t *k, __global cons
                  __global float *stat, const push p) {
     ATTN_LOCAL
     __local uint col_key[4 * CG]; // the column's token, or NONE
-    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T, heads = p.Q / p.S;
+    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, heads = p.Q / p.S;
+    uint sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T;
     bool inside = b < p.B; // a folded grid may overshoot: no keys then
     uint first = sel * heads + tile * 4u * RG, end = (sel + 1u) * heads, h = sel * heads / (p.Q / p.H), row = (b * p.T + t) * p.Q;
     uint slots = p.off[3] + ((b * p.T + t) * p.S + sel) * p.K, keys = 0u, current = t / p.block_size;

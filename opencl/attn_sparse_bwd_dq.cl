@@ -7,6 +7,7 @@
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles, stat_delta; float scale; uint accumulate; } push;
+
 #define DO_AT(r, d) (first + (r) < end && (d) < p.D ? load_act(d_o, p.off[0] + (row + first + (r)) * p.D + (d)) : 0.0f)
 #define Q_AT(r, d) (first + (r) < end && (d) < p.D ? load_act(q, p.off[1] + (row + first + (r)) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(k, p.off[2] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)
@@ -23,7 +24,8 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
                         __global const int *idx, __global const float *stat, __global act_t *dq, const push p) {
     ATTN_LOCAL
     __local uint col_key[4 * CG]; // the column's token, or NONE
-    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T, heads = p.Q / p.S;
+    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, heads = p.Q / p.S;
+    uint sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T;
     bool inside = b < p.B;
     uint first = sel * heads + tile * 4u * RG, end = (sel + 1u) * heads, h = sel * heads / (p.Q / p.H), row = (b * p.T + t) * p.Q;
     uint slots = p.off[4] + ((b * p.T + t) * p.S + sel) * p.K, keys = 0u, current = t / p.block_size;

@@ -4,6 +4,7 @@
 //   workgroup WG; no local memory; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint B, T, C, N, block_size; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void block_mean(__global const act_t *k, __global float *kbar, const push p) {
     uint i = GROUP * WG + LANE, c = i % p.C, b = i / p.C / p.N;

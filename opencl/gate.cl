@@ -4,6 +4,7 @@
 //   workgroup WG; no local memory; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint rows, D; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void gate(__global const act_t *o, __global const act_t *z, __global act_t *y, const push p) {
     uint e = GROUP * WG + LANE, r = e / p.D;

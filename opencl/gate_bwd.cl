@@ -5,6 +5,7 @@
 //   workgroup WG, LANES of them a row; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint rows, D; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void gate_bwd(__global const act_t *dy, __global const act_t *o, __global const act_t *z, __global act_t *d_o, __global act_t *dz,
               __global float *stat, const push p) {

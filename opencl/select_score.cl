@@ -6,6 +6,7 @@
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, N, S, t0, rows, stride, row_tiles, block_tiles; float scale; uint dot_score; } push;
+
 #define ROW(r) ((b * p.T + p.t0 + first + (r)) * p.Q + head)
 #define Q_AT(r, d) (first + (r) < p.rows && (d) < p.D ? load_act(q, p.off[0] + ROW(r) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (block0 + (c) < p.N && (d) < p.D ? kbar[p.off[1] + ((b * p.N + block0 + (c)) * p.H + h) * p.D + (d)] : 0.0f)

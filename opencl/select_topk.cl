@@ -6,6 +6,7 @@
 //   workgroup WG; groups B * rows * S; local memory 8 * WG bytes; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint B, T, S, K, t0, rows, stride, block_size, halves; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void select_topk(__global const float *score, __global int *idx, const push p) {
     __local float best_score[WG];

@@ -5,6 +5,7 @@
 //   workgroup WG; groups B * S * tiles; local memory 4 * BLOCKS bytes; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint B, T, S, K, N, tiles, tile, block_size; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sparse_lists_count(__global const int *idx, __global int *count, const push p) {
     __local uint seen[BLOCKS];

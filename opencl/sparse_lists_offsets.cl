@@ -4,6 +4,7 @@
 //   workgroup WG; groups BS; local memory 4 * WG bytes; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint N, L, BS; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sparse_lists_offsets(__global int *lists, const push p) {
     __local int part[WG];

@@ -5,6 +5,7 @@
 //   workgroup WG, one work-item a slot; groups ceil(B * T * S * K / WG); no local memory; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint B, T, S, K, N, tiles, tile, block_size, L; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sparse_lists_scatter(__global const int *idx, __global const int *count, __global int *lists, const push p) {
     uint e = GROUP * WG + LANE, sel = e / p.K % p.S, t = e / p.K / p.S % p.T, b = e / p.K / p.S / p.T;

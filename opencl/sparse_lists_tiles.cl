@@ -4,6 +4,7 @@
 //   workgroup WG, one work-item a block; groups ceil(BS * N / WG); no local memory; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint BS, N, tiles, L; } push;
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void sparse_lists_tiles(__global int *count, __global int *lists, const push p) {
     uint i = (GROUP * WG + LANE) % p.N, bs = (GROUP * WG + LANE) / p.N;

@@ -25,7 +25,8 @@ PUSH { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles; float scal
 #define STORE_LSE(r, x) if (first + (r) < end) stat[p.off[5] + row + first + (r)] = x;
 
 void main() {
-    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T, heads = p.Q / p.S;
+    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, heads = p.Q / p.S;
+    uint sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T;
     bool inside = b < p.B; // a folded grid may overshoot: no keys then
     uint first = sel * heads + tile * 4u * RG, end = (sel + 1u) * heads, h = sel * heads / (p.Q / p.H), row = (b * p.T + t) * p.Q;
     uint slots = p.off[3] + ((b * p.T + t) * p.S + sel) * p.K, keys = 0u, current = t / p.block_size;

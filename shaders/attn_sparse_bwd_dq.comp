@@ -29,7 +29,8 @@ PUSH { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles, stat_delta
         dq[DQ(r, d)] = store_act((p.accumulate != 0u ? load_act(dq[DQ(r, d)]) : 0.0) + p.scale * (x));
 
 void main() {
-    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T, heads = p.Q / p.S;
+    uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, heads = p.Q / p.S;
+    uint sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T;
     bool inside = b < p.B;
     uint first = sel * heads + tile * 4u * RG, end = (sel + 1u) * heads, h = sel * heads / (p.Q / p.H), row = (b * p.T + t) * p.Q;
     uint slots = p.off[4] + ((b * p.T + t) * p.S + sel) * p.K, keys = 0u, current = t / p.block_size;

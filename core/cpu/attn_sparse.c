@@ -23,7 +23,8 @@ static int64_t spans_of(span *spans, const shape *n, const int32_t *idx, int64_t
     return count;
 }
 
-static void take(rows *r, const shape *n, int64_t b, int64_t t, int64_t first_head, int64_t end_head, const real *q, real *out, real *stat, const real *d_o) {
+static void take(rows *r, const shape *n, int64_t b, int64_t t, int64_t first_head, int64_t end_head, const real *q, real *out, real *stat,
+                 const real *d_o) {
     r->m = (int)least(ROWS, end_head - first_head);
     for (int i = 0; i < r->m; i++) {
         int64_t row = (b * n->T + t) * n->Q + first_head + i;

@@ -30,7 +30,8 @@ ssa_status CPU(select)(const cpu_args *a) {
     pack(&pk, kt, kbar);
 #pragma omp parallel for schedule(dynamic, 16)
     for (int64_t row = 0; row < B * T * S; row++) {
-        int64_t  b = row / (T * S), t = row / S % T, s = row % S, c = t / block, complete = (t + 1) / block, super = halves && c >= block ? c / block * block : 0;
+        int64_t  b = row / (T * S), t = row / S % T, s = row % S, c = t / block, complete = (t + 1) / block;
+        int64_t  super = halves && c >= block ? c / block * block : 0;
         real    *x = kt + shared + omp_get_thread_num() * own, *score = x + ROWS * width;
         int32_t *near = (int32_t *)(score + width), *far = near + K, *out = idx + row * K;
         for (int64_t i = 0; i < c; i++) score[i] = 0;

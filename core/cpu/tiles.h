@@ -222,7 +222,8 @@ typedef struct queue {
 static inline void flush(queue *w, real *dk, real *dv, int64_t first, int64_t keys, const real *kt, const real *vt, int64_t D, real scale) {
     real p[WAITING * KEYS], ds[WAITING * KEYS];
     for (int i = 0; i < w->n; i += ROWS)
-        weights(p + i * KEYS, ds + i * KEYS, (int)least(ROWS, w->n - i), w->q + i, w->d_o + i, w->lse + i, w->delta + i, w->t + i, first, keys, kt, vt, D, scale);
+        weights(p + i * KEYS, ds + i * KEYS, (int)least(ROWS, w->n - i), w->q + i, w->d_o + i, w->lse + i, w->delta + i, w->t + i, first, keys, kt,
+                vt, D, scale);
     for (int64_t j = 0; j < keys; j += ROWS) {
         real *to[ROWS];
         int   m = (int)least(ROWS, keys - j);

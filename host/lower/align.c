@@ -13,22 +13,28 @@ ssa_status lower_align(lowering *l, const ssa_call *call) {
         SSA_TRY(launch(l, &(launch_desc){.kernel = "align", .act = full.dtype, .constants = {{"WG", WG}}, .groups = {groups},
                                          .bind = {RD(ssa_view(full, r * D, n * D)), RD(ssa_view(sparse, r * D, n * D)), RD(ssa_view(z, 3 * r, 3 * n)),
                                                   WR(ssa_view(part, first, groups))},
-                                         PUSH(U(n * D), U(D), U(SPAN), U(call->attr.loss == SSA_LOSS_L2), U(call->attr.gated)), .flops = 5.0 * (double)(n * D),
+                                         PUSH(U(n * D), U(D), U(SPAN), U(call->attr.loss == SSA_LOSS_L2), U(call->attr.gated)),
+                                         .flops = 5.0 * (double)(n * D),
                                          .bytes = 2.0 * (double)(n * D * element_bytes(l, full.dtype))}));
         first += groups;
     }
     return lower_reduce(l, part, value, false, R ? 2 * call->attr.scale / (float)(R * D) : 0, call->attr.accumulate);
 }
 
+/* stat is bound from the delta of the full stream to that of the sparse one. */
 ssa_status lower_align_bwd(lowering *l, const ssa_call *call) {
-    ssa_tensor dy = call->t[0], full = call->t[1], sparse = call->t[2], z = call->t[3], do_full = call->t[4], do_sparse = call->t[5], dz = call->t[6], stat = call->t[7];
+    ssa_tensor dy = call->t[0], full = call->t[1], sparse = call->t[2], z = call->t[3], do_full = call->t[4], do_sparse = call->t[5];
+    ssa_tensor dz = call->t[6], stat = call->t[7];
     int64_t    R = DIM('B') * DIM('T') * DIM('Q'), D = DIM('D'), most = max_i64(1, binding_elements(l, full.dtype) / max_i64(D, 3));
     for (int64_t r = 0; r < R; r += most) {
         int64_t n = min_i64(most, R - r);
-        SSA_TRY(launch(l, &(launch_desc){.kernel = "align_bwd", .act = full.dtype, .constants = {{"WG", WG}, {"LANES", LANES}}, .groups = {ceil_div(n, WG / LANES)},
-                                         .bind = {RD(ssa_view(dy, r * D, n * D)), RD(ssa_view(full, r * D, n * D)), RD(ssa_view(sparse, r * D, n * D)),
-                                                  RD(ssa_view(z, 3 * r, 3 * n)), WR(ssa_view(do_full, r * D, n * D)), WR(ssa_view(do_sparse, r * D, n * D)),
-                                                  WR(ssa_view(dz, 3 * r, 3 * n)), RW(ssa_view(stat, R + r, 2 * R + n))}, /* delta of the full to that of the sparse stream */
+        SSA_TRY(launch(l, &(launch_desc){.kernel = "align_bwd", .act = full.dtype, .constants = {{"WG", WG}, {"LANES", LANES}},
+                                         .groups = {ceil_div(n, WG / LANES)},
+                                         .bind = {RD(ssa_view(dy, r * D, n * D)), RD(ssa_view(full, r * D, n * D)),
+                                                  RD(ssa_view(sparse, r * D, n * D)),
+                                                  RD(ssa_view(z, 3 * r, 3 * n)), WR(ssa_view(do_full, r * D, n * D)),
+                                                  WR(ssa_view(do_sparse, r * D, n * D)),
+                                                  WR(ssa_view(dz, 3 * r, 3 * n)), RW(ssa_view(stat, R + r, 2 * R + n))},
                                          PUSH(U(n), U(D), U(2 * R), F(call->attr.scale), U(call->attr.loss == SSA_LOSS_L2), U(call->attr.gated),
                                               U(call->attr.main == SSA_MAIN_SPARSE)),
                                          .flops = 12.0 * (double)(n * D), .bytes = 5.0 * (double)(n * D * element_bytes(l, full.dtype))}));

@@ -12,7 +12,8 @@ ssa_status lower_attn_full(lowering *l, const ssa_call *call) {
         SSA_TRY(launch(l, &(launch_desc){.kernel = "attn_full", .act = q.dtype, TILE(tile), .groups = {tiles * n * Q * tile.parts},
                                          .bind = {RD(batch(q, b, n, T * Q * D)), RD(batch(k, b, n, T * H * D)), RD(batch(v, b, n, T * H * D)),
                                                   WR(batch(o, b, n, T * Q * D)), WR(batch(stat, b, n, T * Q))},
-                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(tiles), U(tile.parts), F(call->attr.scale)), .flops = 4 * pairs * (double)D,
+                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(tiles), U(tile.parts), F(call->attr.scale)),
+                                         .flops = 4 * pairs * (double)D,
                                          .bytes = (double)(n * T * (Q + H) * 2 * D * element_bytes(l, q.dtype))}));
     }
     return SSA_OK;
@@ -30,11 +31,14 @@ ssa_status lower_attn_full_bwd(lowering *l, const ssa_call *call) {
         ssa_tensor bstat = ssa_view(stat, b * T * Q, E + n * T * Q); /* lse of these batches, up to their delta */
         SSA_TRY(launch(l, &(launch_desc){.kernel = "attn_full_bwd_dq", .act = q.dtype, TILE(tile), .groups = {tiles * n * Q * tile.parts},
                                          .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(bstat), RW(batch(dq, b, n, T * Q * D))},
-                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(tiles), U(tile.parts), U(E), F(call->attr.scale), U(call->attr.accumulate)),
+                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(tiles), U(tile.parts), U(E), F(call->attr.scale),
+                                              U(call->attr.accumulate)),
                                          .flops = 6 * pairs * (double)D, .bytes = bytes}));
         SSA_TRY(launch(l, &(launch_desc){.kernel = "attn_full_bwd_dkv", .act = q.dtype, TILE(tile), .groups = {tiles * n * H * tile.parts},
-                                         .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(bstat), RW(batch(dk, b, n, T * H * D)), RW(batch(dv, b, n, T * H * D))},
-                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(tiles), U(tile.parts), U(E), F(call->attr.scale), U(call->attr.accumulate)),
+                                         .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(bstat), RW(batch(dk, b, n, T * H * D)),
+                                                  RW(batch(dv, b, n, T * H * D))},
+                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(tiles), U(tile.parts), U(E), F(call->attr.scale),
+                                              U(call->attr.accumulate)),
                                          .flops = 8 * pairs * (double)D, .bytes = bytes}));
     }
     return SSA_OK;

@@ -5,7 +5,9 @@
 static attn_tile query_tile(int64_t heads, int64_t D) { return attn_tile_of(heads > 8 ? 4 : heads > 4 ? 2 : 1, 16, D, 64); }
 
 /* Selected (query, key) pairs, at most: the estimate for flops. */
-static double pairs_of(int64_t n, int64_t T, int64_t Q, int64_t K, int64_t block) { return (double)(n * Q * T) * (double)min_i64(K * block, (T + 1) / 2); }
+static double pairs_of(int64_t n, int64_t T, int64_t Q, int64_t K, int64_t block) {
+    return (double)(n * Q * T) * (double)min_i64(K * block, (T + 1) / 2);
+}
 
 ssa_status lower_attn_sparse(lowering *l, const ssa_call *call) {
     int64_t    B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), S = DIM('S'), K = DIM('K');
@@ -39,13 +41,17 @@ ssa_status lower_attn_sparse_bwd(lowering *l, const ssa_call *call) {
         ssa_tensor bd_o = batch(d_o, b, n, T * Q * D), bq = batch(q, b, n, T * Q * D), bk = batch(k, b, n, T * H * D), bv = batch(v, b, n, T * H * D);
         ssa_tensor bstat = ssa_view(stat, b * T * Q, E + n * T * Q); /* lse of these batches, up to their delta */
         SSA_TRY(launch(l, &(launch_desc){.kernel = "attn_sparse_bwd_dq", .act = q.dtype, TILE(by_query), .groups = {n * T * S * head_tiles},
-                                         .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(batch(idx, b, n, T * S * K)), RD(bstat), RW(batch(dq, b, n, T * Q * D))},
-                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(S), U(K), U(block), U(head_tiles), U(E), F(call->attr.scale), U(call->attr.accumulate)),
+                                         .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(batch(idx, b, n, T * S * K)), RD(bstat),
+                                                  RW(batch(dq, b, n, T * Q * D))},
+                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(S), U(K), U(block), U(head_tiles), U(E), F(call->attr.scale),
+                                              U(call->attr.accumulate)),
                                          .flops = 6 * pairs * (double)D, .bytes = bytes}));
         SSA_TRY(launch(l, &(launch_desc){.kernel = "attn_sparse_bwd_dkv", .act = q.dtype, TILE(by_key), .groups = {n * H * N * tiles * by_key.parts},
-                                         .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(batch(lists, b, n, S * L)), RD(bstat), RW(batch(dk, b, n, T * H * D)),
+                                         .bind = {RD(bd_o), RD(bq), RD(bk), RD(bv), RD(batch(lists, b, n, S * L)), RD(bstat),
+                                                  RW(batch(dk, b, n, T * H * D)),
                                                   RW(batch(dv, b, n, T * H * D))},
-                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(S), U(L), U(N), U(block), U(tiles), U(by_key.parts), U(E), F(call->attr.scale),
+                                         PUSH(U(n), U(T), U(Q), U(H), U(D), U(S), U(L), U(N), U(block), U(tiles), U(by_key.parts), U(E),
+                                              F(call->attr.scale),
                                               U(call->attr.accumulate)),
                                          .flops = 8 * pairs * (double)D, .bytes = bytes}));
     }

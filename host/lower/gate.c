@@ -12,7 +12,8 @@ ssa_status lower_gate(lowering *l, const ssa_call *call) {
     for (int64_t r = 0; r < R; r += most) {
         int64_t n = min_i64(most, R - r);
         SSA_TRY(launch(l, &(launch_desc){.kernel = "gate", .act = o.dtype, .constants = {{"WG", WG}}, .groups = {ceil_div(n * D, WG)},
-                                         .bind = {RD(ssa_view(o, r * D, n * D)), RD(ssa_view(z, 3 * r, 3 * n)), WR(ssa_view(y, r * D, n * D))}, PUSH(U(n), U(D)),
+                                         .bind = {RD(ssa_view(o, r * D, n * D)), RD(ssa_view(z, 3 * r, 3 * n)), WR(ssa_view(y, r * D, n * D))},
+                                         PUSH(U(n), U(D)),
                                          .flops = (double)(n * D), .bytes = 2.0 * (double)(n * D * element_bytes(l, o.dtype))}));
     }
     return SSA_OK;
@@ -23,10 +24,12 @@ ssa_status lower_gate_bwd(lowering *l, const ssa_call *call) {
     int64_t    R = DIM('B') * DIM('T') * DIM('Q'), D = DIM('D'), most = rows_that_fit(l, D, o.dtype);
     for (int64_t r = 0; r < R; r += most) {
         int64_t n = min_i64(most, R - r);
-        SSA_TRY(launch(l, &(launch_desc){.kernel = "gate_bwd", .act = o.dtype, .constants = {{"WG", WG}, {"LANES", LANES}}, .groups = {ceil_div(n, WG / LANES)},
+        SSA_TRY(launch(l, &(launch_desc){.kernel = "gate_bwd", .act = o.dtype, .constants = {{"WG", WG}, {"LANES", LANES}},
+                                         .groups = {ceil_div(n, WG / LANES)},
                                          .bind = {RD(ssa_view(dy, r * D, n * D)), RD(ssa_view(o, r * D, n * D)), RD(ssa_view(z, 3 * r, 3 * n)),
                                                   WR(ssa_view(d_o, r * D, n * D)), WR(ssa_view(dz, 3 * r, 3 * n)), WR(ssa_view(stat, R + r, n))},
-                                         PUSH(U(n), U(D)), .flops = 3.0 * (double)(n * D), .bytes = 3.0 * (double)(n * D * element_bytes(l, o.dtype))}));
+                                         PUSH(U(n), U(D)), .flops = 3.0 * (double)(n * D),
+                                         .bytes = 3.0 * (double)(n * D * element_bytes(l, o.dtype))}));
     }
     return SSA_OK;
 }

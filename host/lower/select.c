@@ -19,14 +19,17 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
     SSA_TRY(scratch(l, SSA_F32, min_i64(most, B) * range * S * N, &score));
     for (int64_t b = 0; b < B; b += most) {
         int64_t    n = min_i64(most, B - b), tiles = ceil_div(T, 32);
-        ssa_tensor bq = batch(q, b, n, T * Q * D), bkbar = batch(kbar, b, n, N * H * D), bidx = batch(idx, b, n, T * S * K), blse = ssa_view(lse, 0, n * T * Q);
+        ssa_tensor bq = batch(q, b, n, T * Q * D), bkbar = batch(kbar, b, n, N * H * D), bidx = batch(idx, b, n, T * S * K);
+        ssa_tensor blse = ssa_view(lse, 0, n * T * Q);
         double     products = (double)(n * T * Q) * (double)N * (double)D; /* half of all pairs, two operations each */
         if (!dot)
-            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_lse", .act = q.dtype, TILE(tile), .groups = {tiles * n * Q}, .bind = {RD(bq), RD(bkbar), WR(blse)},
+            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_lse", .act = q.dtype, TILE(tile), .groups = {tiles * n * Q},
+                                             .bind = {RD(bq), RD(bkbar), WR(blse)},
                                              PUSH(U(n), U(T), U(Q), U(H), U(D), U(N), U(tiles), U(block), F(call->attr.scale)), .flops = products,
                                              .bytes = (double)(n * T * Q * D * element_bytes(l, q.dtype))}));
         for (int64_t t = 0; t < T; t += range) {
-            int64_t    rows = min_i64(range, T - t), stride = max_i64(1, (t + rows - 1) / block), row_tiles = ceil_div(rows, 32), block_tiles = ceil_div(stride, 32);
+            int64_t    rows = min_i64(range, T - t), stride = max_i64(1, (t + rows - 1) / block), row_tiles = ceil_div(rows, 32);
+            int64_t    block_tiles = ceil_div(stride, 32);
             ssa_tensor bscore = ssa_view(score, 0, n * rows * S * stride);
             double     share = (double)rows / (double)T;
             SSA_TRY(launch(l, &(launch_desc){.kernel = "select_score", .act = q.dtype, TILE(tile), .groups = {n * S * row_tiles * block_tiles},
@@ -34,9 +37,11 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
                                              PUSH(U(n), U(T), U(Q), U(H), U(D), U(N), U(S), U(t), U(rows), U(stride), U(row_tiles), U(block_tiles),
                                                   F(call->attr.scale), U(dot)),
                                              .flops = 2 * products * share, .bytes = 4.0 * (double)(n * rows * S * stride)}));
-            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_topk", .constants = {{"WG", TOPK_WG}}, .groups = {n * rows * S}, .bind = {RD(bscore), WR(bidx)},
+            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_topk", .constants = {{"WG", TOPK_WG}}, .groups = {n * rows * S},
+                                             .bind = {RD(bscore), WR(bidx)},
                                              PUSH(U(n), U(T), U(S), U(K), U(t), U(rows), U(stride), U(block), U(halves)),
-                                             .flops = (double)(n * rows * S) * (double)(stride * K), .bytes = 4.0 * (double)(n * rows * S) * (double)(stride * K)}));
+                                             .flops = (double)(n * rows * S) * (double)(stride * K),
+                                             .bytes = 4.0 * (double)(n * rows * S) * (double)(stride * K)}));
         }
     }
     return SSA_OK;
