@@ -76,3 +76,6 @@ foreach(source IN LISTS TEST_SOURCES)
   target_link_libraries(${target} PRIVATE ssa_test_verify ssa_inside PkgConfig::CHECK)
   ssa_test(${name} ${target} LANES ${TEST_${name}_LANES} TIMEOUT ${TEST_${name}_TIMEOUT})
 endforeach()
+
+# The command, as a user meets it.
+ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
