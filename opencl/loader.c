@@ -6,6 +6,8 @@
 ssa_status ocl_load(ocl_api *cl, ssa_error *err) {
     static const char *const names[] = {"libOpenCL.so.1", "libOpenCL.so"};
     memset(cl, 0, sizeof *cl);
+    /* A loader that the process has already goes first: oclgrind puts itself there. */
+    if (dlsym(RTLD_DEFAULT, "clGetPlatformIDs")) cl->library = dlopen(NULL, RTLD_NOW);
     /* Never unmapped: drivers keep threads and exit handlers. */
     for (size_t i = 0; i < sizeof names / sizeof *names && !cl->library; i++) cl->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!cl->library) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "no OpenCL loader: libOpenCL.so.1 was not found (Debian: ocl-icd-libopencl1)");

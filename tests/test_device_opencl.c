@@ -461,6 +461,10 @@ int main(void) {
     tcase_add_test(t, chained);
     tcase_add_test(t, times);
     tcase_add_test(t, broken_cache);
+    suite_add_tcase(suite, t);
+    t = tcase_create("clblast"); /* apart: under oclgrind only CK_RUN_CASE=device is quick */
+    tcase_set_timeout(t, 600);
+    tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, clblast_layouts);
     tcase_add_test(t, choices);
     suite_add_tcase(suite, t);
