@@ -40,7 +40,7 @@ static void job_free(runner *r, verify_job *job) {
     }
 }
 
-static ssa_dtype dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_dtype act) {
+ssa_dtype verify_dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_dtype act) {
     switch (o->type) {
     case 'a': return act;
     case 's': return SSA_F32;
@@ -49,7 +49,7 @@ static ssa_dtype dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_d
     }
 }
 
-static void shape_of(const verify_case *c, const ssa_operand_info *info, int i, verify_operand *o) {
+void verify_shape_of(const verify_case *c, const ssa_operand_info *info, int i, verify_operand *o) {
     o->rank = info->rank < 0 ? 1 : info->rank;
     for (int k = 0; k < o->rank; k++)
         o->shape[k] = info->rank < 0 ? VDIM(c, 'E') : info->letter[k] ? info->factor[k] * VDIM(c, info->letter[k]) : info->factor[k];
@@ -80,9 +80,9 @@ static ssa_status job_init(runner *r, verify_job *job, const verify_case *c, ssa
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
         o->info = job->info.operand[i];
-        o->dtype = dtype_of(c, &o->info, act);
+        o->dtype = verify_dtype_of(c, &o->info, act);
         o->alias = -1;
-        shape_of(c, &o->info, i, o);
+        verify_shape_of(c, &o->info, i, o);
         for (int k = 0; k < 2; k++)
             if (c->alias[k][0] == i && i) o->alias = c->alias[k][1];
         if (o->alias >= 0) {
@@ -288,7 +288,7 @@ static ssa_status compare_repeats(runner *r, verify_job *job) {
 /* -- the walk --------------------------------------------------------------------------------------------------------- */
 
 /* Dtypes that make a difference to this case. */
-static bool dtype_applies(const verify_case *c, ssa_dtype act) {
+bool verify_dtype_applies(const verify_case *c, ssa_dtype act) {
     ssa_op_info info;
     bool matters = false;
     ssa_op_describe(c->op, &info);
@@ -296,7 +296,7 @@ static bool dtype_applies(const verify_case *c, ssa_dtype act) {
         matters |= info.operand[i].type == 'a' || (c->other == VERIFY_SAME_DTYPE && strchr("bx", info.operand[i].type));
     if (!matters) return act == SSA_F32;
     for (int k = 0; k < 2; k++)
-        if (c->alias[k][0] && dtype_of(c, &info.operand[(int)c->alias[k][0]], act) != dtype_of(c, &info.operand[(int)c->alias[k][1]], act))
+        if (c->alias[k][0] && verify_dtype_of(c, &info.operand[(int)c->alias[k][0]], act) != verify_dtype_of(c, &info.operand[(int)c->alias[k][1]], act))
             return false;
     return c->op != SSA_MATMUL || c->other != (int)act; /* the same case as the one with VERIFY_SAME_DTYPE */
 }
@@ -305,7 +305,7 @@ static ssa_status run_case(runner *r, const verify_case *c, ssa_dtype act, int n
     verify_job job;
     char name[256];
     snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(act), c->text);
-    if ((c->full && !r->options.full) || !dtype_applies(c, act)) return SSA_OK;
+    if ((c->full && !r->options.full) || !verify_dtype_applies(c, act)) return SSA_OK;
     if (r->filtered && regexec(&r->filter, name, 0, NULL, 0)) return SSA_OK;
     ssa_status s = job_init(r, &job, c, act, number);
     if (!s && r->options.seconds > 0 && now() - r->started > r->options.seconds)

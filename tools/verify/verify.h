@@ -99,6 +99,11 @@ typedef struct verify_job {
     verify_operand     operand[SSA_MAX_OPERANDS];
 } verify_job;
 
+/* What a case makes of operand i of its operation; whether a dtype of the `a` operands makes a case of its own. */
+ssa_dtype verify_dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_dtype act);
+void      verify_shape_of(const verify_case *c, const ssa_operand_info *info, int i, verify_operand *o);
+bool      verify_dtype_applies(const verify_case *c, ssa_dtype act);
+
 #define VDIM(c, letter) ((c)->dim[(letter) - 'A'])
 
 /* Fills the images; derived operands (stat, lists, idx, rstd) come from the CPU's own operations. */
