@@ -21,19 +21,14 @@ typedef struct {
 
 enum { VULKAN, OPENCL, APIS };
 
-static void list_apis(api apis[APIS]) {
-    memset(apis, 0, APIS * sizeof *apis);
-    apis[VULKAN].api = "vulkan";
-    apis[VULKAN].list = vulkan_list;
-    apis[VULKAN].open = vulkan_open;
-    apis[OPENCL].api = "opencl";
-    apis[OPENCL].list = opencl_list;
-    apis[OPENCL].open = opencl_open;
-    for (int i = 0; i < APIS; i++) {
-        api *a = &apis[i];
-        if (a->list(a->info, a->limits, CAPACITY, &a->count, &a->reason)) a->count = 0;
-        if (a->count > CAPACITY) a->count = CAPACITY;
-    }
+static const api known[APIS] = {[VULKAN] = {.api = "vulkan", .list = vulkan_list, .open = vulkan_open},
+                                [OPENCL] = {.api = "opencl", .list = opencl_list, .open = opencl_open}};
+
+/* Asks an API for its devices, once; a process that only uses one API never loads the other's drivers. */
+static void ask(api *a) {
+    if (a->count || a->reason.status) return;
+    if (a->list(a->info, a->limits, CAPACITY, &a->count, &a->reason)) a->count = 0;
+    if (a->count > CAPACITY) a->count = CAPACITY;
 }
 
 /* -- opening ------------------------------------------------------------------------------------------------------------- */
@@ -52,22 +47,25 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
     return ssa_context_create(be, out, err);
 }
 
-/* Discrete before integrated, Vulkan before OpenCL. Two GPUs of a kind: the first. Never a software driver. */
-static ssa_status open_auto(const api apis[APIS], const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+/* Vulkan before OpenCL, discrete before integrated; two GPUs of a kind: the first. Never a software driver. */
+static ssa_status open_auto(api apis[APIS], const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     static const dev_type wanted[] = {DEV_DISCRETE, DEV_INTEGRATED};
-    for (int i = 0; i < APIS; i++)
+    for (int i = 0; i < APIS; i++) {
+        ask(&apis[i]);
         for (int w = 0; w < 2; w++)
             for (int k = 0; k < apis[i].count; k++)
                 if (apis[i].info[k].type == wanted[w]) return open_gpu(&apis[i], k, options, out, err);
+    }
     return open_cpu(out, err);
 }
 
 /* "no device NAME; there are cpu, vulkan:0 (llvmpipe ...), no opencl (...)" */
-static ssa_status no_device(const api apis[APIS], const char *name, ssa_error *err) {
-    char   text[400] = "cpu";
+static ssa_status no_device(api apis[APIS], const char *name, ssa_error *err) {
+    char text[400] = "cpu";
     for (int i = 0; i < APIS; i++) {
+        ask(&apis[i]);
         size_t used = strlen(text);
-        if (!apis[i].count) snprintf(text + used, sizeof text - used, ", no %s (%s)", apis[i].api, apis[i].reason.text);
+        if (!apis[i].count) snprintf(text + used, sizeof text - used, ", no %s (%.150s)", apis[i].api, apis[i].reason.text);
         for (int k = 0; k < apis[i].count; k++) {
             used = strlen(text);
             snprintf(text + used, sizeof text - used, ", %s:%d (%.60s)", apis[i].api, k, apis[i].info[k].name);
@@ -76,27 +74,38 @@ static ssa_status no_device(const api apis[APIS], const char *name, ssa_error *e
     return ssa_fail(err, SSA_ERR_INPUT, "no device \"%.60s\"; there are auto, %s", name, text);
 }
 
+/* NAME or NAME:N of an API. */
+static bool names(const char *name, const char *api_name, long *index) {
+    size_t n = strlen(api_name);
+    char  *end = NULL;
+    *index = 0;
+    if (strncmp(name, api_name, n)) return false;
+    if (!name[n]) return true;
+    if (name[n] != ':' || name[n + 1] < '0' || name[n + 1] > '9') return false;
+    *index = strtol(name + n + 1, &end, 10);
+    return !*end;
+}
+
+static ssa_status open_named(api apis[APIS], const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+    long index;
+    for (int i = 0; i < APIS; i++) {
+        api *a = &apis[i];
+        if (!names(name, a->api, &index)) continue;
+        ask(a);
+        if (index < a->count) return open_gpu(a, (int)index, options, out, err);
+        /* Not absent, but something the user can mend, such as SSA_LIMITS. */
+        if (a->reason.status == SSA_ERR_INPUT) return ssa_fail(err, SSA_ERR_INPUT, "%s", a->reason.text);
+    }
+    return no_device(apis, name, err);
+}
+
 ssa_status ssa_open(const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
-    ssa_status s = SSA_OK;
     *out = NULL;
     if (name && !strcmp(name, "cpu")) return open_cpu(out, err);
-    api *apis = malloc(APIS * sizeof *apis);
+    api *apis = malloc(sizeof known);
     if (!apis) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
-    list_apis(apis);
-    if (!name || !strcmp(name, "auto")) s = open_auto(apis, options, out, err);
-    else {
-        const api *found = NULL;
-        long       index = 0;
-        for (int i = 0; i < APIS; i++) {
-            size_t n = strlen(apis[i].api);
-            if (strncmp(name, apis[i].api, n)) continue;
-            char *end = NULL;
-            if (name[n] == ':' && name[n + 1] >= '0' && name[n + 1] <= '9') index = strtol(name + n + 1, &end, 10);
-            if (!name[n] || (end && !*end)) found = &apis[i];
-        }
-        if (!found || index >= found->count) s = no_device(apis, name, err);
-        else s = open_gpu(found, (int)index, options, out, err);
-    }
+    memcpy(apis, known, sizeof known);
+    ssa_status s = !name || !strcmp(name, "auto") ? open_auto(apis, options, out, err) : open_named(apis, name, options, out, err);
     free(apis);
     return s;
 }
@@ -198,11 +207,12 @@ static ssa_status print_json(FILE *out, const api apis[APIS]) {
 }
 
 ssa_status ssa_list_devices(FILE *out, bool json) {
-    api       *apis = malloc(APIS * sizeof *apis);
+    api       *apis = malloc(sizeof known);
     ssa_status s = SSA_OK;
     char       memory[32];
     if (!apis) return SSA_ERR_MEMORY;
-    list_apis(apis);
+    memcpy(apis, known, sizeof known);
+    for (int i = 0; i < APIS; i++) ask(&apis[i]);
     if (json) s = print_json(out, apis);
     else {
         fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN),

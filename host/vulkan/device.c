@@ -194,11 +194,16 @@ static ssa_status create_device(vulkan_device *d, ssa_error *err) {
     return vulkan_submit_init(d, err);
 }
 
+static bool switched_on(const char *variable) {
+    const char *v = getenv(variable);
+    return v && !strcmp(v, "1");
+}
+
 static ssa_status open_device(vulkan_device *d, int index, const ssa_open_options *options, ssa_error *err) {
     vulkan_card cards[MAX_CARDS];
     int         count;
-    const char *always = getenv("SSA_BARRIER_ALWAYS");
-    SSA_TRY(vulkan_instance_create(options && options->validate, &d->instance, err));
+    bool        validate = (options && options->validate) || switched_on("SSA_VALIDATE");
+    SSA_TRY(vulkan_instance_create(validate, &d->instance, err));
     SSA_TRY(vulkan_cards(d->instance, cards, &count, err));
     if (index < 0 || index >= count)
         return ssa_fail(err, SSA_ERR_INPUT, "there is no vulkan:%d, the last is vulkan:%d (%s)", index, count - 1, cards[count - 1].info.name);
@@ -208,7 +213,7 @@ static ssa_status open_device(vulkan_device *d, int index, const ssa_open_option
     SSA_TRY(limits_override(&d->base.limits, err));
     d->profiling = options && options->profile;
     d->verbose = getenv("SSA_VERBOSE") != NULL;
-    d->barrier_always = always && !strcmp(always, "1");
+    d->barrier_always = switched_on("SSA_BARRIER_ALWAYS");
     if (d->profiling && !d->card.timestamp_bits)
         return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d (%s) has no timestamps to profile with", index, d->card.info.name);
     return create_device(d, err);

@@ -112,7 +112,6 @@ static ssa_status fill(vulkan_instance *in, ssa_error *err) {
 }
 
 ssa_status vulkan_instance_create(bool validate, vulkan_instance **out, ssa_error *err) {
-    const char *always = getenv("SSA_VALIDATE");
     pthread_once(&once, find_loader);
     if (loader_result != VK_SUCCESS) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "no Vulkan loader found: libvulkan.so.1");
     if (volkGetInstanceVersion() < VK_API_VERSION_1_1)
@@ -127,7 +126,7 @@ ssa_status vulkan_instance_create(bool validate, vulkan_instance **out, ssa_erro
                                     .ppEnabledLayerNames = q.layer,
                                     .ppEnabledExtensionNames = q.extension};
     ssa_status s = SSA_OK;
-    if (validate || (always && !strcmp(always, "1"))) s = request_validation(&q, in, err);
+    if (validate) s = request_validation(&q, in, err);
     if (!s && extension_listed(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME)) {
         add_extension(&q, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME);
         q.info.flags |= VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR;
