@@ -269,6 +269,12 @@ static void loss(builder *b) {
     add(b, SSA_LM_LOSS_GRAD, "R=5 C=16 V=33", ATTRS(.scale = 1), WITH(.data = DATA_IGNORED));
 }
 
+ssa_status verify_case_add(verify_case_list *list, ssa_op op, const char *sizes, const ssa_attrs *attr, int other, ssa_error *err) {
+    builder b = {list, err, SSA_OK};
+    add(&b, op, sizes, attr, &(extra){.other = other + 1});
+    return b.status;
+}
+
 ssa_status verify_cases(verify_case_list *list, ssa_error *err) {
     builder b = {list, err, SSA_OK};
     memset(list, 0, sizeof *list);

@@ -295,9 +295,10 @@ bool verify_dtype_applies(const verify_case *c, ssa_dtype act) {
     for (int i = 0; i < info.count; i++)
         matters |= info.operand[i].type == 'a' || (c->other == VERIFY_SAME_DTYPE && strchr("bx", info.operand[i].type));
     if (!matters) return act == SSA_F32;
-    for (int k = 0; k < 2; k++)
-        if (c->alias[k][0] && verify_dtype_of(c, &info.operand[(int)c->alias[k][0]], act) != verify_dtype_of(c, &info.operand[(int)c->alias[k][1]], act))
-            return false;
+    for (int k = 0; k < 2; k++) {
+        const ssa_operand_info *out = &info.operand[(int)c->alias[k][0]], *in = &info.operand[(int)c->alias[k][1]];
+        if (c->alias[k][0] && verify_dtype_of(c, out, act) != verify_dtype_of(c, in, act)) return false;
+    }
     return c->op != SSA_MATMUL || c->other != (int)act; /* the same case as the one with VERIFY_SAME_DTYPE */
 }
 

@@ -76,6 +76,8 @@ typedef struct verify_case {
 
 typedef struct verify_case_list { verify_case *at; int count, capacity; } verify_case_list;
 ssa_status verify_cases(verify_case_list *list, ssa_error *err); /* at: malloc'ed, freed by the caller */
+/* One more case. sizes: "B=1 T=63 Q=6 H=2 D=16", what follows from them is filled in; other: see verify_case. */
+ssa_status verify_case_add(verify_case_list *list, ssa_op op, const char *sizes, const ssa_attrs *attr, int other, ssa_error *err);
 
 /* An operand of a running case: an image of its whole buffer on the host, guard zones included. */
 typedef struct verify_operand {
