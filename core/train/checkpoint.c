@@ -1,6 +1,7 @@
 /* Checkpoints: OUT/step-000060/ with config.json, model.safetensors, optimizer.safetensors and trainer.json. The folder is
  * written under a hidden name and renamed when it is complete, so a checkpoint is whole or not there. The first three files
  * hold nothing but the model, so equal training gives equal bytes. */
+#include "io/inside.h"
 #include "train.h"
 #include <dirent.h>
 #include <errno.h>
@@ -131,14 +132,17 @@ ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_
     size_t bytes;
     snprintf(path, sizeof path, "%s/trainer.json", dir);
     SSA_TRY(ssa_file_read(path, 1 << 20, &text, &bytes, err));
-    cJSON     *json = cJSON_ParseWithLength(text, bytes), *at = cJSON_GetObjectItem(json, "step");
-    ssa_status s;
+    cJSON     *json;
+    ssa_status s = io_json_parse(path, text, bytes, &json, err);
     free(text);
+    if (s) return s;
+    const cJSON *at = cJSON_GetObjectItemCaseSensitive(json, "step");
+    int64_t      value;
     memset(o, 0, sizeof *o);
     ssa_config_default(&o->model);
-    if (!cJSON_IsNumber(at) || at->valuedouble < 0 || at->valuedouble > 1e9) s = ssa_fail(err, SSA_ERR_INPUT, "%s has no step", path);
-    else s = options_from_json(o, cJSON_GetObjectItem(json, "options"), path, err);
-    if (!s) *step = (int64_t)at->valuedouble;
+    if (!io_json_whole(at, &value) || value > 1000000000) s = ssa_fail(err, SSA_ERR_INPUT, "%s has no step", io_show(path).text);
+    else s = options_from_json(o, cJSON_GetObjectItemCaseSensitive(json, "options"), path, err);
+    if (!s) *step = value;
     cJSON_Delete(json);
     return s;
 }

@@ -1,4 +1,5 @@
 /* Training options: one table for flags, config files and trainer.json; presets. */
+#include "io/inside.h"
 #include "train.h"
 #include <errno.h>
 #include <math.h>
@@ -77,11 +78,13 @@ static int choice(const char *choices, const char *word) {
     }
 }
 
+#define SHOW(s) io_show(s).text /* values come from files too: what stands in a sentence is fit for it */
+
 static ssa_status bad(ssa_error *err, const ssa_option *p, const char *value) {
-    if (p->kind == SSA_OPT_BOOL) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s, neither true nor false", p->name, value);
-    if (p->kind == SSA_OPT_CHOICE) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s, not one of: %s", p->name, value, p->choices);
+    if (p->kind == SSA_OPT_BOOL) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s, neither true nor false", p->name, SHOW(value));
+    if (p->kind == SSA_OPT_CHOICE) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s, not one of: %s", p->name, SHOW(value), p->choices);
     if (p->kind == SSA_OPT_STRING) return ssa_fail(err, SSA_ERR_INPUT, "%s is longer than %d characters", p->name, (int)p->max - 1);
-    return ssa_fail(err, SSA_ERR_INPUT, "%s %s is out of range %.12g..%.12g", p->name, value, p->min, p->max);
+    return ssa_fail(err, SSA_ERR_INPUT, "%s %s is out of range %.12g..%.12g", p->name, SHOW(value), p->min, p->max);
 }
 
 static ssa_status set(ssa_train_options *o, const ssa_option *p, const char *value, ssa_error *err) {
@@ -102,8 +105,8 @@ static ssa_status set(ssa_train_options *o, const ssa_option *p, const char *val
     bool whole = p->kind == SSA_OPT_INT || p->kind == SSA_OPT_I64 || p->kind == SSA_OPT_U64;
     errno = 0;
     double d = strtod(value, &end);
-    if (end == value || *end || errno || !isfinite(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", p->name, value);
-    if (whole && d != floor(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a whole number is needed", p->name, value);
+    if (end == value || *end || errno || !isfinite(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", p->name, SHOW(value));
+    if (whole && d != floor(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a whole number is needed", p->name, SHOW(value));
     if (d < p->min || d > p->max) return bad(err, p, value);
     switch (p->kind) {
     case SSA_OPT_INT: *(int *)at = (int)d; break;
@@ -118,22 +121,36 @@ static ssa_status set(ssa_train_options *o, const ssa_option *p, const char *val
 ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *value, ssa_error *err) {
     for (int i = 0; i < TABLE_COUNT; i++)
         if (!strcmp(table[i].name, name)) return set(o, &table[i], value, err);
-    return ssa_fail(err, SSA_ERR_INPUT, "there is no option %s", name);
+    return ssa_fail(err, SSA_ERR_INPUT, "there is no option %s", SHOW(name));
 }
 
 /* -- as JSON ------------------------------------------------------------------------------------------------------------- */
 
 ssa_status options_from_json(ssa_train_options *o, const cJSON *json, const char *path, ssa_error *err) {
-    if (!cJSON_IsObject(json)) return ssa_fail(err, SSA_ERR_INPUT, "%s is not a JSON object of options", path);
+    if (!cJSON_IsObject(json)) return ssa_fail(err, SSA_ERR_INPUT, "%s is not a JSON object of options", SHOW(path));
     for (const cJSON *item = json->child; item; item = item->next) {
         char text[64];
         const char *value = cJSON_IsString(item) ? item->valuestring : cJSON_IsBool(item) ? (cJSON_IsTrue(item) ? "true" : "false") : text;
         if (cJSON_IsNumber(item)) snprintf(text, sizeof text, "%.17g", item->valuedouble);
-        else if (value == text) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s is neither a number, a string nor true or false", path, item->string);
+        else if (value == text) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s is neither a number, a string nor true or false", SHOW(path), SHOW(item->string));
         ssa_error inner = {0};
-        if (ssa_train_set(o, item->string, value, &inner)) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s", path, inner.text);
+        if (ssa_train_set(o, item->string, value, &inner)) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s", SHOW(path), inner.text);
     }
     return SSA_OK;
+}
+
+/* The shortest digits that read back as the same number: cJSON's own are 15 and sometimes miss the last bit, and a resumed run
+ * would have another learning rate. */
+static void add_number(cJSON *json, const char *name, double x, bool is_float) {
+    char text[40];
+    for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        double back = strtod(text, NULL);
+        if (is_float ? (float)back == (float)x : back == x) break;
+    }
+    for (char *c = text; *c; c++)
+        if (*c == ',') *c = '.'; /* the program's locale may have another decimal point, JSON has not */
+    cJSON_AddRawToObject(json, name, text);
 }
 
 cJSON *options_to_json(const ssa_train_options *o) {
@@ -146,8 +163,8 @@ cJSON *options_to_json(const ssa_train_options *o) {
         case SSA_OPT_INT: cJSON_AddNumberToObject(json, p->name, *(const int *)at); break;
         case SSA_OPT_I64: cJSON_AddNumberToObject(json, p->name, (double)*(const int64_t *)at); break;
         case SSA_OPT_U64: cJSON_AddNumberToObject(json, p->name, (double)*(const uint64_t *)at); break;
-        case SSA_OPT_FLOAT: cJSON_AddNumberToObject(json, p->name, (double)*(const float *)at); break;
-        case SSA_OPT_DOUBLE: cJSON_AddNumberToObject(json, p->name, *(const double *)at); break;
+        case SSA_OPT_FLOAT: add_number(json, p->name, (double)*(const float *)at, true); break;
+        case SSA_OPT_DOUBLE: add_number(json, p->name, *(const double *)at, false); break;
         case SSA_OPT_BOOL: cJSON_AddBoolToObject(json, p->name, *(const bool *)at); break;
         case SSA_OPT_CHOICE: {
             const char *word = p->choices;
@@ -165,10 +182,12 @@ ssa_status ssa_train_read_config(ssa_train_options *o, const char *path, ssa_err
     char  *text;
     size_t bytes;
     SSA_TRY(ssa_file_read(path, 1 << 20, &text, &bytes, err));
-    cJSON     *json = cJSON_ParseWithLength(text, bytes);
-    ssa_status s = json ? options_from_json(o, json, path, err) : ssa_fail(err, SSA_ERR_INPUT, "%s is not JSON", path);
-    cJSON_Delete(json);
+    cJSON     *json;
+    ssa_status s = io_json_parse(path, text, bytes, &json, err);
     free(text);
+    if (s) return s;
+    s = options_from_json(o, json, path, err);
+    cJSON_Delete(json);
     return s;
 }
 
@@ -235,7 +254,7 @@ ssa_status ssa_train_preset(const char *name, ssa_train_options *o, ssa_error *e
         o->seed = 42;
         return SSA_OK;
     }
-    return ssa_fail(err, SSA_ERR_INPUT, "there is no preset %s; there are %s", name, ssa_train_preset_names());
+    return ssa_fail(err, SSA_ERR_INPUT, "there is no preset %s; there are %s", SHOW(name), ssa_train_preset_names());
 }
 
 ssa_status ssa_train_check(const ssa_train_options *o, ssa_error *err) {
