@@ -10,10 +10,6 @@ const char *verify_status_name(verify_status s) {
     return names[s];
 }
 
-/* NMSE = sum (x - want)^2 / sum want^2. Both sides get the same 16-bit inputs and round the same results, so that most
- * elements of 16-bit outputs are equal; the limits leave room for those that fall to the other neighbour. */
-static double limit_of(ssa_dtype dtype) { return dtype == SSA_BF16 ? 1e-5 : dtype == SSA_F16 ? 1e-7 : 1e-10; }
-
 /* Results that are zero in exact arithmetic hold nothing but rounding: their error is measured against the size of the terms
  * that cancel. `size` is that size squared, an element. */
 typedef struct exception {
@@ -188,7 +184,7 @@ void verify_compare(const verify_job *job, int i, verify_row *row) {
     row->status = VERIFY_OK;
     row->reason[0] = 0;
     row->error = 0;
-    row->limit = limit_of(limit_of(job->act) > limit_of(o->dtype) ? job->act : o->dtype);
+    row->limit = fmax(ssa_op_limit(job->c->op, job->act), ssa_op_limit(job->c->op, o->dtype));
     if (job->c->op == SSA_SELECT)
         compare_selection(job, o, row);
     else if (o->dtype == SSA_I32)

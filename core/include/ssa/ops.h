@@ -68,6 +68,8 @@ typedef struct ssa_op_info {
 
 const char *ssa_op_name(ssa_op op);
 void        ssa_op_describe(ssa_op op, ssa_op_info *out);
+/* The largest NMSE against the CPU at which a result of this dtype counts as right (core/op_limits.c); 0 for i32. */
+double      ssa_op_limit(ssa_op op, ssa_dtype dtype);
 
 /* Fills and checks a call without running it. */
 ssa_status ssa_call_prepare(ssa_error *err, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs, ssa_call *out);
