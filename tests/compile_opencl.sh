@@ -9,6 +9,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 intel=${SSA_TEST_INTEL:-"skl tgllp dg2 pvc"}
 amd=${SSA_TEST_AMD:-"gfx900 gfx1030 gfx1100"}
+# SSA_TEST_KERNELS: a regular expression, to look at some kernels only.
 jobs=${SSA_TEST_JOBS:-$(nproc)}
 # The newest clang that compiles OpenCL C for a card: older ones do not know the newer cards.
 clang_for() {
@@ -51,8 +52,15 @@ def inlined(path, seen): # as the library does it
         seen.add(m.group(1))
         return inlined("opencl/" + m.group(1), seen)
     return re.sub(r'^#include "(.*?)"$', include, text, flags=re.M)
-# Names for which lowering computes the value.
-table = {"HEAD_DIM": [64, 128], "D": [64, 128], "BLOCK": [64]}
+# The tiles of host/lower/attn*.c and select.c: rows, columns, most chunks; for a head_dim of 64 and of 128.
+tiles = {"attn_full": [(8, 8, 4)], "select": [(8, 8, 64)], "attn_sparse_bwd_dkv": [(8, 8, 4), (4, 16, 4)],
+         "attn_sparse": [(1, 16, 64), (2, 16, 64), (4, 16, 64)]}
+def attention(kernel):
+    name = max((t for t in tiles if kernel.startswith(t)), key=len)
+    for rows, cols, most in tiles[name]:
+        for head_dim in 64, 128:
+            chunks = -(-head_dim // (4 * cols))
+            yield dict(WG=rows * cols, RG=rows, CG=cols, CHUNKS=-(-chunks // -(-chunks // most)))
 sources = {f: open(f).read() for f in glob.glob("host/lower/*.[ch]")}
 macros = {}
 for text in sources.values():
@@ -66,9 +74,11 @@ for f, text in sources.items():
     sources[f] = text
 for path in sorted(glob.glob("opencl/*.cl")):
     kernel = os.path.basename(path)[:-3]
+    if not re.search(os.environ.get("SSA_TEST_KERNELS", ""), kernel): continue
     sets = []
     for f, text in sources.items():
         for at in [m.start() for m in re.finditer(r'"%s"' % kernel, text)]:
+            if re.search(r"^[^;]*?\bTILE\(\w+\)", text[at:at + 200], re.S): sets += list(attention(kernel))
             m = re.search(r"\.constants\s*=\s*\{(\{.*?\})\}", text[at:at + 600], re.S)
             if not m: continue
             # A launch through a helper may stand before the next .kernel only.
@@ -78,9 +88,9 @@ for path in sorted(glob.glob("opencl/*.cl")):
             sets.append({name: str(known.get(value, value)) for name, value in pairs})
     if kernel.startswith("matmul") and any("TILE" in s for s in sets):
         # The tiles of host/lower/matmul.c: {wg, tile, each, depth, ...}
-        tiles = re.findall(r"\{(\d+), (\d+), (\d+), (\d+), 1, 0\}", sources.get("host/lower/matmul.c", ""))
+        shapes = re.findall(r"\{(\d+), (\d+), (\d+), (\d+), 1, 0\}", sources.get("host/lower/matmul.c", ""))
         sets = [dict(WG=wg, TILE=tile, EACH=each, DEPTH=depth, TRANS_A=a, TRANS_B=b, A_F32="0")
-                for wg, tile, each, depth in tiles for a, b in (("0", "0"), ("0", "1"), ("1", "0"))] or sets
+                for wg, tile, each, depth in shapes for a, b in (("0", "0"), ("0", "1"), ("1", "0"))] or sets
     source = open(path).read()
     with open(os.path.join(sys.argv[1], kernel + ".cl"), "w") as out: out.write(inlined(path, set()))
     if not sets: sets = [{}]
@@ -92,7 +102,6 @@ for path in sorted(glob.glob("opencl/*.cl")):
         for name in names:
             v = str(s[name])
             if re.fullmatch(r"\d+", v): values.append([int(v)])
-            elif name in table: values.append(table[name])
             elif name == "WG": values.append([64, 256])
             else: values.append([0, 1])
         for choice in itertools.product(*values):
