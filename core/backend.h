@@ -40,6 +40,7 @@ typedef struct ssa_backend_vtable {
     ssa_status (*scratch)(ssa_backend *be, const ssa_call *call, uint64_t *bytes, ssa_error *err); /* workspace a call needs */
     ssa_status (*profile)(ssa_backend *be, ssa_profile_row *rows, int capacity, int *count, ssa_error *err);
     int (*validation_messages)(const ssa_backend *be);
+    ssa_status (*compile_report)(ssa_backend *be, void (*each)(void *user, const ssa_compiled *kernel), void *user, ssa_error *err);
 
     void (*destroy)(ssa_backend *be);
 } ssa_backend_vtable;
@@ -64,6 +65,10 @@ ssa_plan  *ssa_plan_of(ssa_context *plan);
 
 /* Floating-point operations of a call; sparse attention counts the selected blocks only. */
 double ssa_call_flops(const ssa_call *call);
+
+/* Wraps a device's backend, which it owns from then on (also on failure): every call runs on the CPU too, the first that differs
+ * fails with a sentence that names it (core/shadow.c). */
+ssa_status ssa_shadow_wrap(ssa_backend *device, ssa_backend **out, ssa_error *err);
 
 /* The CPU backend (core/cpu/backend.c). */
 ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err);

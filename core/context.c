@@ -46,6 +46,12 @@ ssa_status ssa_profile_read(ssa_context *ctx, ssa_profile_row *rows, int capacit
     return be->vt->profile ? be->vt->profile(be, rows, capacity, count, &ctx->error) : SSA_OK;
 }
 
+ssa_status ssa_compile_report(ssa_context *ctx, void (*each)(void *user, const ssa_compiled *kernel), void *user) {
+    ssa_backend *be = ctx->backend;
+    if (!be->vt->compile_report) return ssa_fail(&ctx->error, SSA_ERR_UNSUPPORTED, "%s compiles no kernels to report", be->name);
+    return be->vt->compile_report(be, each, user, &ctx->error);
+}
+
 int64_t ssa_numel(const ssa_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->shape[i];

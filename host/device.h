@@ -115,6 +115,8 @@ typedef struct device_vtable {
 
     ssa_status (*profile)(device *dev, ssa_profile_row *rows, int capacity, int *count, ssa_error *err); /* may be NULL */
     int (*validation_messages)(const device *dev);                                                      /* may be NULL */
+    /* Every kernel variant asked for so far, by name; NULL unless the device was opened to compile only. */
+    ssa_status (*compile_report)(device *dev, void (*each)(void *user, const ssa_compiled *kernel), void *user, ssa_error *err);
     void (*destroy)(device *dev);
 } device_vtable;
 
@@ -138,6 +140,11 @@ ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *c
 
 /* Lowers limits by the environment variable SSA_LIMITS ("shared=16384,range=1048576,groups=64,push=128,subgroup=0,storage16=0,..."). */
 ssa_status limits_override(dev_limits *limits, ssa_error *err);
+
+/* Makes a device fail as planned (the environment variable SSA_FAULT, see host/fault.c), for tests of what happens then. NULL or
+ * "": nothing fails. fault_wrap once for a device; fault_plan as often as wanted afterwards: counts start anew. */
+ssa_status fault_wrap(device *dev, const char *plan, ssa_error *err);
+ssa_status fault_plan(device *dev, const char *plan, ssa_error *err);
 
 /* Wraps a device into a backend, which owns it from then on (also on failure). host/lower/backend.c */
 struct ssa_backend;

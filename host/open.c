@@ -43,7 +43,18 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
     device      *dev;
     ssa_backend *be;
     SSA_TRY(a->open(index, options, &dev, err));
+    if (options && options->compile_only && !dev->vt->compile_report) {
+        dev->vt->destroy(dev);
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s devices cannot be opened to compile only", a->api);
+    }
+    const char *plan = getenv("SSA_FAULT"), *check = getenv("SSA_CHECK");
+    ssa_status  s = plan && *plan ? fault_wrap(dev, plan, err) : SSA_OK;
+    if (s) {
+        dev->vt->destroy(dev);
+        return s;
+    }
     SSA_TRY(gpu_backend_create(dev, &be, err));
+    if ((options && options->check) || (check && !strcmp(check, "1"))) SSA_TRY(ssa_shadow_wrap(be, &be, err));
     return ssa_context_create(be, out, err);
 }
 

@@ -33,6 +33,7 @@ static int golden(int argc, char **argv) {
 
 int command_verify(int argc, char **argv) {
     if (argc > 0 && !strcmp(argv[0], "golden")) return golden(argc - 1, argv + 1);
+    if (argc > 0 && !strcmp(argv[0], "compile")) return verify_compile(argc - 1, argv + 1);
     if (argc > 0 && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
         printf("usage: ssa verify golden [--device NAME] PATH...\n\nReplays golden files (outputs of the authors' code) and prints the error of every tensor.\n");
         return 0;

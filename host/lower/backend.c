@@ -329,6 +329,12 @@ static int gpu_validation_messages(const ssa_backend *backend) {
     return be->dev->vt->validation_messages ? be->dev->vt->validation_messages(be->dev) : 0;
 }
 
+static ssa_status gpu_compile_report(ssa_backend *backend, void (*each)(void *user, const ssa_compiled *kernel), void *user, ssa_error *err) {
+    gpu_backend *be = (gpu_backend *)backend;
+    if (!be->dev->vt->compile_report) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s was not opened to compile only", backend->name);
+    return be->dev->vt->compile_report(be->dev, each, user, err);
+}
+
 static void gpu_destroy(ssa_backend *backend) {
     gpu_backend *be = (gpu_backend *)backend;
     if (be->scratch) gpu_free(backend, &be->scratch->base);
@@ -342,7 +348,7 @@ static void gpu_destroy(ssa_backend *backend) {
 static const ssa_backend_vtable vtable = {
     .alloc = gpu_alloc, .free = gpu_free, .write = gpu_write, .read = gpu_read, .run = gpu_run, .record_begin = gpu_record_begin,
     .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .profile = gpu_profile,
-    .validation_messages = gpu_validation_messages, .destroy = gpu_destroy,
+    .validation_messages = gpu_validation_messages, .compile_report = gpu_compile_report, .destroy = gpu_destroy,
 };
 
 ssa_status gpu_backend_create(device *dev, ssa_backend **out, ssa_error *err) {

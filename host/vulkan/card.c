@@ -26,7 +26,7 @@ static void chain(void *head, void *next) {
     last->pNext = next;
 }
 
-static void query_features(const vulkan_instance *in, vulkan_card *card, const extension_list *list, vulkan_features *f) {
+static void query_features(const vulkan_instance *in, vulkan_card *card, const extension_list *list, bool executables, vulkan_features *f) {
     memset(f, 0, sizeof *f);
     card->extension_count = 0;
     f->base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
@@ -58,6 +58,11 @@ static void query_features(const vulkan_instance *in, vulkan_card *card, const e
         chain(&f->base, want[i].structure);
         if (!core) card->extensions[card->extension_count++] = want[i].extension;
     }
+    if (executables && listed(list, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) {
+        f->executables.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR;
+        chain(&f->base, &f->executables);
+        card->extensions[card->extension_count++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    }
     if (listed(list, VK_KHR_PORTABILITY_SUBSET_EXTENSION_NAME)) card->extensions[card->extension_count++] = VK_KHR_PORTABILITY_SUBSET_EXTENSION_NAME;
     in->vkGetPhysicalDeviceFeatures2(card->handle, &f->base);
     /* Of the classic features, only these; the rest (robust access above all) costs something or is for graphics. */
@@ -67,9 +72,9 @@ static void query_features(const vulkan_instance *in, vulkan_card *card, const e
     f->storage16.storageInputOutput16 = VK_FALSE;
 }
 
-void vulkan_card_features(const vulkan_instance *in, vulkan_card *card, vulkan_features *f) {
+void vulkan_card_features(const vulkan_instance *in, vulkan_card *card, bool executables, vulkan_features *f) {
     extension_list list = extensions_of(in, card->handle);
-    query_features(in, card, &list, f);
+    query_features(in, card, &list, executables, f);
     free(list.item);
 }
 
@@ -153,7 +158,7 @@ static bool describe(const vulkan_instance *in, vulkan_card *card) {
     card->version = plain.apiVersion < VK_API_VERSION_1_3 ? plain.apiVersion : VK_API_VERSION_1_3;
     extension_list  list = extensions_of(in, card->handle);
     vulkan_features f;
-    query_features(in, card, &list, &f);
+    query_features(in, card, &list, false, &f);
 
     VkPhysicalDeviceProperties2                    p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
     VkPhysicalDeviceIDProperties                   id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};

@@ -154,7 +154,7 @@ static int vulkan_validation_messages(const device *dev) { return atomic_load(&(
 static void vulkan_destroy(device *dev) {
     vulkan_device *d = (vulkan_device *)dev;
     if (d->handle) {
-        d->vk.vkDeviceWaitIdle(d->handle);
+        if (!d->compile_only) d->vk.vkDeviceWaitIdle(d->handle); /* a null device has no queue to ask */
         vulkan_submit_destroy(d);
         vulkan_kernels_destroy(d);
         vulkan_staging_destroy(d, &d->upload);
@@ -176,7 +176,8 @@ static const device_vtable vtable = {
 static ssa_status create_device(vulkan_device *d, ssa_error *err) {
     vulkan_features f;
     float           priority = 1;
-    vulkan_card_features(d->instance, &d->card, &f);
+    vulkan_card_features(d->instance, &d->card, d->compile_only, &f);
+    d->executables = f.executables.pipelineExecutableInfo;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = d->card.family, .queueCount = 1, .pQueuePriorities = &priority};
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
@@ -190,6 +191,12 @@ static ssa_status create_device(vulkan_device *d, ssa_error *err) {
         return ssa_fail(err, SSA_ERR_RUNTIME, "vulkan:%d (%s) does not open (%s)", d->card.info.index, d->card.info.name, vulkan_result_name(r));
     volkLoadDeviceTable(&d->vk, d->handle);
     d->vk.vkGetDeviceQueue(d->handle, d->card.family, 0, &d->queue);
+    if (d->compile_only) {
+        d->table = vtable;
+        vulkan_compile_only(&d->table);
+        d->base.vt = &d->table;
+        return SSA_OK;
+    }
     SSA_TRY(vulkan_memory_init(d, err));
     return vulkan_submit_init(d, err);
 }
@@ -211,7 +218,8 @@ static ssa_status open_device(vulkan_device *d, int index, const ssa_open_option
     d->base.info = d->card.info;
     d->base.limits = d->card.limits;
     SSA_TRY(limits_override(&d->base.limits, err));
-    d->profiling = options && options->profile;
+    d->compile_only = (options && options->compile_only) || switched_on("SSA_COMPILE_ONLY");
+    d->profiling = options && options->profile && !d->compile_only;
     d->verbose = getenv("SSA_VERBOSE") != NULL;
     d->barrier_always = switched_on("SSA_BARRIER_ALWAYS");
     if (d->profiling && !d->card.timestamp_bits)

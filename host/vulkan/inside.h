@@ -5,6 +5,7 @@
  *   kernel.c    pipelines, descriptor sets
  *   recorder.c  one command buffer being filled: launches, copies, barriers between them, timestamps
  *   submit.c    the queue: submissions in flight, immediate launches, recorded programs
+ *   compile_only.c  devices that build pipelines, report what became of them and run nothing
  *   device.c    opening and closing, host copies, the table of functions
  * One queue, everything in order. Nothing here is global except libvulkan itself. */
 #ifndef SSA_VULKAN_INSIDE_H
@@ -63,12 +64,13 @@ typedef struct vulkan_features {
     VkPhysicalDeviceVulkanMemoryModelFeatures             memory_model;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR          coopmat;
     VkPhysicalDeviceShaderBfloat16FeaturesKHR             bfloat16;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables; /* only where asked for */
 } vulkan_features;
 
 /* The usable devices, best first: discrete, integrated, virtual, others, software; SSA_ERR_UNSUPPORTED with a reason if none. */
 ssa_status vulkan_cards(const vulkan_instance *in, vulkan_card cards[MAX_CARDS], int *count, ssa_error *err);
-/* What of the features we may use the card has; also notes the extensions to enable. */
-void       vulkan_card_features(const vulkan_instance *in, vulkan_card *card, vulkan_features *f);
+/* What of the features we may use the card has; also notes the extensions to enable. executables: with statistics of pipelines. */
+void       vulkan_card_features(const vulkan_instance *in, vulkan_card *card, bool executables, vulkan_features *f);
 
 /* -- memory.c ---------------------------------------------------------------------------------------------------------- */
 
@@ -104,11 +106,13 @@ typedef struct vulkan_memory {
 
 /* -- kernel.c ---------------------------------------------------------------------------------------------------------- */
 
+typedef struct vulkan_statistics vulkan_statistics;
 struct dev_kernel {
     dev_kernel      *next; /* in its row of the hash table */
     uint64_t         hash;
     dev_kernel_desc  desc;
     VkPipeline       pipeline;
+    vulkan_statistics *statistics; /* of a device that only compiles, see compile_only.c; else NULL */
     char             name[];
 };
 
@@ -190,6 +194,9 @@ typedef struct vulkan_device {
     VkQueue               queue;
     struct VolkDeviceTable vk;
     bool                  profiling, verbose, barrier_always;
+    bool                  compile_only; /* `table` is then its table of functions */
+    bool                  executables;  /* the driver gives statistics of pipelines */
+    device_vtable         table;
     ssa_error             lost;        /* sticky */
 
     vulkan_memory         memory;
@@ -222,6 +229,12 @@ void       vulkan_free(device *dev, dev_buffer *buffer);
 ssa_status vulkan_staging_create(vulkan_device *d, uint32_t type, uint64_t bytes, vulkan_staging *out, ssa_error *err);
 void       vulkan_staging_destroy(vulkan_device *d, vulkan_staging *s);
 
+/* Makes the table of a device that only compiles. Takes what the driver says of a kernel; passes a failure to build it on. */
+void        vulkan_compile_only(device_vtable *vt);
+ssa_status  vulkan_statistics_take(vulkan_device *d, dev_kernel *k, double seconds, ssa_status built, ssa_error *err);
+void        vulkan_statistics_free(vulkan_statistics *s);
+const char *vulkan_statistics_failure(const vulkan_statistics *s); /* NULL: none */
+
 ssa_status vulkan_kernel(device *dev, const dev_kernel_desc *desc, dev_kernel **out, ssa_error *err);
 void       vulkan_kernels_destroy(vulkan_device *d);
 ssa_status vulkan_set(vulkan_device *d, vulkan_sets *sets, const dev_kernel *k, const VkDescriptorBufferInfo *infos, VkDescriptorSet *out,
@@ -231,6 +244,7 @@ void       vulkan_sets_destroy(vulkan_device *d, vulkan_sets *sets);
 
 ssa_status vulkan_recorder_begin(vulkan_device *d, vulkan_recorder *r, VkCommandBuffer commands, VkCommandBufferUsageFlags usage, vulkan_sets *sets,
                                  vulkan_marks *marks, ssa_error *err);
+ssa_status vulkan_check_launch(const vulkan_device *d, const dev_launch *la, ssa_error *err);
 ssa_status vulkan_recorder_launch(vulkan_device *d, vulkan_recorder *r, const dev_launch *la, ssa_error *err);
 void vulkan_recorder_copy(vulkan_device *d, vulkan_recorder *r, VkBuffer from, uint64_t from_offset, VkBuffer to, uint64_t to_offset, uint64_t bytes,
                           const vulkan_block *device_side, bool to_device);

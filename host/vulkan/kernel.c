@@ -119,7 +119,7 @@ static ssa_status check_limits(const vulkan_device *d, const dev_kernel_desc *k,
     return SSA_OK;
 }
 
-static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, ssa_error *err) {
+static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds, ssa_error *err) {
     const dev_kernel_desc *desc = &k->desc;
     spirv                  code = {0};
     VkShaderModule         module;
@@ -151,11 +151,12 @@ static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, ssa_error *err)
         info.stage.pNext = &size;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
+    if (d->executables) info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
     r = d->vk.vkCreateComputePipelines(d->handle, VK_NULL_HANDLE, 1, &info, NULL, &k->pipeline);
     d->vk.vkDestroyShaderModule(d->handle, module, NULL);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
-    if (d->verbose && seconds > 1) fprintf(stderr, "vulkan:%d: kernel %s took %.1f s to build\n", d->base.info.index, desc->name, seconds);
+    *seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    if (d->verbose && *seconds > 1) fprintf(stderr, "vulkan:%d: kernel %s took %.1f s to build\n", d->base.info.index, desc->name, *seconds);
     if (r == VK_SUCCESS || r == VK_ERROR_DEVICE_LOST) return vulkan_check(d, r, "building a kernel", err);
     return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d's driver does not build kernel %s (%s)", d->base.info.index, desc->name,
                     vulkan_result_name(r));
@@ -168,6 +169,8 @@ ssa_status vulkan_kernel(device *dev, const dev_kernel_desc *desc, dev_kernel **
     if (d->lost.status) return ssa_fail(err, d->lost.status, "%s", d->lost.text);
     for (dev_kernel *k = *row; k; k = k->next)
         if (k->hash == hash && same(&k->desc, desc)) {
+            const char *failure = vulkan_statistics_failure(k->statistics);
+            if (failure) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s", failure);
             *out = k;
             return SSA_OK;
         }
@@ -178,15 +181,17 @@ ssa_status vulkan_kernel(device *dev, const dev_kernel_desc *desc, dev_kernel **
     k->desc = *desc;
     k->desc.name = k->name;
     k->hash = hash;
-    ssa_status s = make_pipeline(d, k, err);
-    if (s) {
+    double     seconds = 0;
+    ssa_status s = make_pipeline(d, k, &seconds, err);
+    if (d->compile_only && (!s || s == SSA_ERR_UNSUPPORTED)) s = vulkan_statistics_take(d, k, seconds, s, err);
+    if (s && !k->statistics) {
         free(k);
         return s;
     }
-    k->next = *row;
+    k->next = *row; /* a failure is kept too where it is to be reported */
     *row = k;
     *out = k;
-    return SSA_OK;
+    return s;
 }
 
 void vulkan_kernels_destroy(vulkan_device *d) {
@@ -194,6 +199,7 @@ void vulkan_kernels_destroy(vulkan_device *d) {
         for (dev_kernel *k = d->kernels.row[i], *next; k; k = next) {
             next = k->next;
             d->vk.vkDestroyPipeline(d->handle, k->pipeline, NULL);
+            vulkan_statistics_free(k->statistics);
             free(k);
         }
     for (int i = 0; i <= DEV_MAX_BINDINGS; i++) {

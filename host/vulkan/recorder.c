@@ -83,22 +83,28 @@ static ssa_status bind(vulkan_device *d, const dev_launch *la, int i, vulkan_acc
     return SSA_OK;
 }
 
+/* What lowering must have kept to. */
+ssa_status vulkan_check_launch(const vulkan_device *d, const dev_launch *la, ssa_error *err) {
+    const dev_kernel *k = la->kernel;
+    if (!k) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: vulkan:%d has no matrix product of its own", la->op, d->base.info.index);
+    if (la->bindings != k->desc.bindings || la->params != k->desc.params)
+        return ssa_fail(err, SSA_ERR_RUNTIME, "%s: kernel %s has %d buffers and %d parameters, not %d and %d", la->op, k->name, k->desc.bindings,
+                        k->desc.params, la->bindings, la->params);
+    for (int i = 0; i < 3; i++)
+        if (la->groups[i] > d->card.limits.max_groups[i])
+            return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: kernel %s wants %u workgroups in dimension %d, vulkan:%d allows %u", la->op, k->name,
+                            la->groups[i], i, d->base.info.index, d->card.limits.max_groups[i]);
+    return SSA_OK;
+}
+
 ssa_status vulkan_recorder_launch(vulkan_device *d, vulkan_recorder *r, const dev_launch *la, ssa_error *err) {
     const dev_kernel      *k = la->kernel;
     VkDescriptorBufferInfo info[DEV_MAX_BINDINGS];
     vulkan_access          access[DEV_MAX_BINDINGS];
     uint32_t               words[DEV_OFFSET_WORDS + DEV_MAX_PARAMS] = {0};
     VkDescriptorSet        set;
-    if (!k) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: vulkan:%d has no matrix product of its own", la->op, d->base.info.index);
-    if (la->bindings != k->desc.bindings || la->params != k->desc.params)
-        return ssa_fail(err, SSA_ERR_RUNTIME, "%s: kernel %s has %d buffers and %d parameters, not %d and %d", la->op, k->name, k->desc.bindings,
-                        k->desc.params, la->bindings, la->params);
-    for (int i = 0; i < 3; i++) {
-        if (!la->groups[i]) return SSA_OK;
-        if (la->groups[i] > d->card.limits.max_groups[i])
-            return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s: kernel %s wants %u workgroups in dimension %d, vulkan:%d allows %u", la->op, k->name,
-                            la->groups[i], i, d->base.info.index, d->card.limits.max_groups[i]);
-    }
+    SSA_TRY(vulkan_check_launch(d, la, err));
+    if (!la->groups[0] || !la->groups[1] || !la->groups[2]) return SSA_OK;
     for (int i = 0; i < la->bindings; i++) SSA_TRY(bind(d, la, i, &access[i], &info[i], &words[i], err));
     memcpy(words + DEV_OFFSET_WORDS, la->param, (size_t)la->params * 4);
     SSA_TRY(vulkan_set(d, r->sets, k, info, &set, err));

@@ -9,6 +9,9 @@
 typedef struct ssa_open_options {
     bool validate;  /* Vulkan: enable the Khronos validation layer (core and synchronization); its messages are failures */
     bool profile;   /* collect device times per operation, see ssa_profile_read */
+    bool check;     /* run every operation on the CPU too and fail at the first that differs, naming it; also by the environment
+                     * variable SSA_CHECK=1. Slow, and takes the memory twice. The CPU itself is not checked. */
+    bool compile_only; /* Vulkan: kernels are compiled, nothing is allocated or run, reads give zeros; see ssa_compile_report */
 } ssa_open_options;
 
 /* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */
@@ -30,5 +33,20 @@ ssa_status ssa_list_devices(FILE *out, bool json);
 /* Device time by operation since the last call, in nanoseconds, where the context was opened with .profile. */
 typedef struct ssa_profile_row { const char *op; uint64_t launches; double ns; } ssa_profile_row;
 ssa_status ssa_profile_read(ssa_context *ctx, ssa_profile_row *rows, int capacity, int *count);
+
+/* A kernel variant as the device's compiler made it; -1 where the driver does not say. Strings live as long as the callback runs. */
+typedef struct ssa_compiled_value { const char *name; double value; } ssa_compiled_value;
+typedef struct ssa_compiled {
+    const char *kernel, *act, *act2, *constants; /* "matmul", "bf16", "f32", "WG=64 TRANS_A=0 ..." */
+    uint32_t    subgroup;                        /* size it requires; 0: any */
+    const char *failure;                         /* why it could not be compiled; NULL: it was */
+    double      seconds;                         /* in the driver's compiler */
+    double      registers, spills, scratch_bytes, shared_bytes, code_bytes;
+    double      occupancy;                       /* subgroups at once on a SIMD unit, or what the driver counts */
+    int         values;                          /* everything the driver says, by its own names */
+    const ssa_compiled_value *value;
+} ssa_compiled;
+/* Reports every variant that the calls on a context opened with .compile_only needed so far, sorted by name. */
+ssa_status ssa_compile_report(ssa_context *ctx, void (*each)(void *user, const ssa_compiled *kernel), void *user);
 
 #endif
