@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { const char *device, *resume, *config; bool dry_run, profile; } extras;
+typedef struct { const char *device, *resume, *config; bool dry_run, profile, check; } extras;
 
 static void help(void) {
     int               count;
@@ -15,6 +15,7 @@ static void help(void) {
     printf("  --%-22s %s\n", "config FILE", "options from a JSON object; flags override them");
     printf("  --%-22s %s\n", "dry-run", "print parameters, FLOPs a step and the memory plan, and leave");
     printf("  --%-22s %s\n", "profile", "print device time by operation at the end");
+    printf("  --%-22s %s\n", "check", "run every operation on the CPU too and stop at the first that differs (slow)");
     ssa_train_options o;
     ssa_train_preset("quickstart", &o, NULL);
     for (int i = 0; i < count; i++) {
@@ -38,6 +39,7 @@ static ssa_status walk(int argc, char **argv, bool first, extras *x, ssa_train_o
         bool separate = value && !strchr(argv[i], '=');
         if (!strcmp(name, "--dry-run")) { x->dry_run = true; continue; }
         if (!strcmp(name, "--profile")) { x->profile = true; continue; }
+        if (!strcmp(name, "--check")) { x->check = true; continue; }
         const char **to[] = {&x->device, &x->resume, &x->config};
         int          extra = -1;
         for (int k = 0; k < 3; k++) if (!strcmp(name, pairs[k])) extra = k;
@@ -119,7 +121,7 @@ int command_train(int argc, char **argv) {
     char              checkpoint[1200] = "";
     if (options(argc, argv, &x, &o, checkpoint, sizeof checkpoint, &err)) return complain(&err);
     if (!x.dry_run && ssa_train_check(&o, &err)) return complain(&err);
-    if (ssa_open(x.device, &(ssa_open_options){.profile = x.profile}, &ctx, &err)) return complain(&err);
+    if (ssa_open(x.device, &(ssa_open_options){.profile = x.profile, .check = x.check}, &ctx, &err)) return complain(&err);
     if (x.dry_run) {
         dry_run(ctx, &o, &err);
     } else {
