@@ -52,6 +52,14 @@ ssa_status ssa_compile_report(ssa_context *ctx, void (*each)(void *user, const s
     return be->vt->compile_report(be, each, user, &ctx->error);
 }
 
+ssa_status ssa_choices_get(ssa_context *ctx, void (*line)(void *user, const char *text), void *user) {
+    return ctx->backend->vt->choices_get ? ctx->backend->vt->choices_get(ctx->backend, line, user) : SSA_OK;
+}
+
+ssa_status ssa_choices_set(ssa_context *ctx, const char *line) {
+    return ctx->backend->vt->choices_set ? ctx->backend->vt->choices_set(ctx->backend, line, &ctx->error) : SSA_OK;
+}
+
 int64_t ssa_numel(const ssa_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->shape[i];

@@ -105,7 +105,8 @@ typedef struct device_vtable {
     ssa_status (*wait)(device *dev, ssa_error *err);
 
     /* Optional: whether the device takes this matrix product, and the workspace it wants in bytes. Decides by validated
-     * measurement, hence not called while recording: lowering asks through gpu_gemm_offer (host/lower). */
+     * measurement the first time it sees a class of shapes, also while a program is being recorded: a device that offers must
+     * be able to run at once whatever is recorded (OpenCL's programs are lists that are walked at replay). */
     bool (*gemm_offer)(device *dev, const dev_gemm *gemm, uint64_t *workspace);
 
     /* Choices made by timing, one line of text each ("gemm nt 512 1024 128 1 clblast"), for the run's trainer.json. Set before

@@ -58,6 +58,8 @@ static int64_t *list(const char *run, int *count) {
     return steps;
 }
 
+static void add_choice(void *array, const char *line) { cJSON_AddItemToArray(array, cJSON_CreateString(line)); }
+
 static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_options *o, int64_t step, const char *dir, ssa_error *err) {
     char path[1400];
     SSA_TRY(ssa_config_write(dir, ssa_model_config_of(m), err));
@@ -69,6 +71,7 @@ static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_op
     cJSON_AddNumberToObject(json, "step", (double)step);
     cJSON_AddStringToObject(json, "device", ssa_context_device(ctx));
     cJSON_AddStringToObject(json, "description", ssa_context_description(ctx));
+    SSA_TRY(ssa_choices_get(ctx, add_choice, cJSON_AddArrayToObject(json, "choices")));
     cJSON_AddItemToObject(json, "options", options);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
@@ -143,6 +146,23 @@ ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_
     if (!io_json_whole(at, &value) || value > 1000000000) s = ssa_fail(err, SSA_ERR_INPUT, "%s has no step", io_show(path).text);
     else s = options_from_json(o, cJSON_GetObjectItemCaseSensitive(json, "options"), path, err);
     if (!s) *step = value;
+    cJSON_Delete(json);
+    return s;
+}
+
+ssa_status checkpoint_restore_choices(ssa_context *ctx, const char *dir, ssa_error *err) {
+    char   path[1400], *text;
+    size_t bytes;
+    cJSON *json;
+    snprintf(path, sizeof path, "%s/trainer.json", dir);
+    SSA_TRY(ssa_file_read(path, 1 << 20, &text, &bytes, err));
+    ssa_status s = io_json_parse(path, text, bytes, &json, err);
+    free(text);
+    if (s) return s;
+    const char *of = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "description"));
+    bool        same = of && !strcmp(of, ssa_context_description(ctx)); /* another device measures for itself */
+    for (const cJSON *c = same ? cJSON_GetObjectItemCaseSensitive(json, "choices") : NULL, *line = c ? c->child : NULL; line && !s; line = line->next)
+        if (cJSON_IsString(line)) s = ssa_choices_set(ctx, line->valuestring);
     cJSON_Delete(json);
     return s;
 }

@@ -15,6 +15,8 @@ ssa_status checkpoint_write(ssa_context *ctx, ssa_model *m, const ssa_train_opti
 ssa_status checkpoint_newest(const char *run, char *path, size_t capacity, int64_t *step, ssa_error *err);
 /* trainer.json of a checkpoint. */
 ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_t *step, ssa_error *err);
+/* The choices by timing that the checkpoint's run recorded, where this is the same device. */
+ssa_status checkpoint_restore_choices(ssa_context *ctx, const char *dir, ssa_error *err);
 /* Weights, moments into the model. */
 ssa_status checkpoint_load(ssa_model *m, const char *dir, bool with_optimizer, ssa_error *err);
 

@@ -213,6 +213,7 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint, 
     t->inputs = malloc((size_t)(o->batch * o->seq) * sizeof *t->inputs);
     t->targets = malloc((size_t)(o->batch * o->seq) * sizeof *t->targets);
     if (!t->inputs || !t->targets) return ssa_fail(t->err, SSA_ERR_MEMORY, "out of memory for a batch");
+    if (checkpoint) CTX(checkpoint_restore_choices(t->ctx, checkpoint, t->err));
     CTX(ssa_model_create(t->ctx, &o->model, &mo, &t->model));
     SSA_TRY(init_weights(t, o, checkpoint));
     if (checkpoint) snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", checkpoint);

@@ -217,6 +217,7 @@ ssa_status launch(lowering *l, const launch_desc *d) {
 ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor b, ssa_tensor c, bool *taken) {
     uint64_t   workspace = 0;
     ssa_tensor space = {0};
+    uint64_t   before = l->scratch_used;
     *taken = false;
     if (!l->be || !l->be->dev->vt->gemm_offer || a.dtype != SSA_F32 || b.dtype != SSA_F32 || c.dtype != SSA_F32) return SSA_OK;
     if (!l->be->dev->vt->gemm_offer(l->be->dev, g, &workspace)) return SSA_OK;
@@ -231,6 +232,7 @@ ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor 
     la->bindings = workspace ? 4 : 3;
     launch_binding bindings[4] = {RD(a), RD(b), RW(c), RW(space)};
     for (int i = 0; i < la->bindings; i++) SSA_TRY(bind(l, &la->bind[i], &bindings[i], "gemm"));
+    l->scratch_used = before; /* the workspace is done with when the product is: the next one may have it */
     *taken = true;
     return SSA_OK;
 }
@@ -319,6 +321,17 @@ static ssa_status gpu_scratch(ssa_backend *backend, const ssa_call *call, uint64
     return lower_estimate(call, &((gpu_backend *)backend)->dev->limits, bytes, &flops, &moved, err);
 }
 
+static ssa_status gpu_choices_get(ssa_backend *backend, void (*line)(void *user, const char *text), void *user) {
+    device *dev = ((gpu_backend *)backend)->dev;
+    return dev->vt->choices_get ? dev->vt->choices_get(dev, line, user) : SSA_OK;
+}
+
+/* A device without choices ignores those of another, so that a run can move between devices. */
+static ssa_status gpu_choices_set(ssa_backend *backend, const char *line, ssa_error *err) {
+    device *dev = ((gpu_backend *)backend)->dev;
+    return dev->vt->choices_set ? dev->vt->choices_set(dev, line, err) : SSA_OK;
+}
+
 static ssa_status gpu_profile(ssa_backend *backend, ssa_profile_row *rows, int capacity, int *count, ssa_error *err) {
     gpu_backend *be = (gpu_backend *)backend;
     return be->dev->vt->profile ? be->dev->vt->profile(be->dev, rows, capacity, count, err) : SSA_OK;
@@ -347,7 +360,7 @@ static void gpu_destroy(ssa_backend *backend) {
 
 static const ssa_backend_vtable vtable = {
     .alloc = gpu_alloc, .free = gpu_free, .write = gpu_write, .read = gpu_read, .run = gpu_run, .record_begin = gpu_record_begin,
-    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .profile = gpu_profile,
+    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
     .validation_messages = gpu_validation_messages, .compile_report = gpu_compile_report, .destroy = gpu_destroy,
 };
 

@@ -30,6 +30,11 @@ int         ssa_context_validation_messages(const ssa_context *ctx);
 /* Lists the devices to a stream, one line each, or as a JSON array; a missing loader or driver is said with its reason. */
 ssa_status ssa_list_devices(FILE *out, bool json);
 
+/* What the device chose by timing (CLBlast or our own matrix product, by class of shapes), one line a choice: a run records
+ * them in trainer.json and sets them again when it resumes, because bits are promised for equal choices. */
+ssa_status ssa_choices_get(ssa_context *ctx, void (*line)(void *user, const char *text), void *user);
+ssa_status ssa_choices_set(ssa_context *ctx, const char *line);
+
 /* Device time by operation since the last call, in nanoseconds, where the context was opened with .profile. */
 typedef struct ssa_profile_row { const char *op; uint64_t launches; double ns; } ssa_profile_row;
 ssa_status ssa_profile_read(ssa_context *ctx, ssa_profile_row *rows, int capacity, int *count);
