@@ -228,6 +228,31 @@ START_TEST(stops_where_not_finite) {
 }
 END_TEST
 
+/* A checkpoint moves: training begun on the lane's device goes on on the CPU and the other way round, and the evaluation
+ * losses agree with a run that stayed on the CPU. */
+START_TEST(moves_between_devices) {
+    ssa_train_options stay = small("stay"), leave = small("leave"), come = small("come");
+    const char       *lane = getenv("SSA_TEST_DEVICE");
+    char              name[64];
+    if (!lane || !strcmp(lane, "cpu")) return;
+    snprintf(name, sizeof name, "%s", lane);
+    leave.stop_at = come.stop_at = 3;
+    setenv("SSA_TEST_DEVICE", "cpu", 1);
+    ssa_train_result a = train(&stay, NULL), c = train(&come, NULL);
+    setenv("SSA_TEST_DEVICE", name, 1);
+    come.stop_at = 0;
+    ssa_train_result b = train(&leave, NULL), d = train(&come, c.checkpoint);
+    setenv("SSA_TEST_DEVICE", "cpu", 1);
+    leave.stop_at = 0;
+    ssa_train_result e = train(&leave, b.checkpoint);
+    setenv("SSA_TEST_DEVICE", name, 1);
+    ck_assert_double_lt(fabs(d.val_full / a.val_full - 1), 1e-4);
+    ck_assert_double_lt(fabs(d.val_sparse / a.val_sparse - 1), 1e-4);
+    ck_assert_double_lt(fabs(e.val_full / a.val_full - 1), 1e-4);
+    ck_assert_double_lt(fabs(e.val_sparse / a.val_sparse - 1), 1e-4);
+}
+END_TEST
+
 /* Single-stream training (alpha 0), untied embeddings, per-head selection, dot score, L2, ungated: each trains and learns. */
 START_TEST(switches) {
     for (int i = 0; i < 5; i++) {
@@ -321,6 +346,7 @@ int main(void) {
     tcase_add_test(t, accumulation_keeps_alpha);
     tcase_add_test(t, keeps_checkpoints);
     tcase_add_test(t, stops_where_not_finite);
+    tcase_add_test(t, moves_between_devices);
     tcase_add_test(t, switches);
     tcase_add_test(t, init_from);
     tcase_add_test(t, plan_matches_allocation);
