@@ -4,11 +4,13 @@
  *   read=N    the Nth read-back fails                            record=N  the Nth program cannot be recorded
  *   write=N   the Nth write fails                                compile=N the Nth kernel variant does not compile
  *   lost=N    the device is lost at the Nth run or replay; from then on everything fails
- *   wrong=X   operation or kernel X is wrong: after each launch of it, the first element of the first binding it writes changes
+ *   wrong=X   operation X, or if there is none the kernel X, is wrong: after each launch of it, the first element of the first
+ *             binding it writes changes
  *   slow_compile=MS  every kernel variant takes that much longer
  *
  * Several are separated by commas. Numbered ones fail once, what follows them works again. */
 #include "device.h"
+#include "ssa/ops.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,7 @@ typedef struct {
     const device_vtable *inner;
     uint64_t             at[KINDS], seen[KINDS];
     char                 wrong[32];
-    bool                 lost;
+    bool                 wrong_is_op, lost;
     variant             *variants; /* asked for since the plan was made */
     int                  count;
 } fault;
@@ -116,13 +118,14 @@ static ssa_status fault_kernel(device *dev, const dev_kernel_desc *desc, dev_ker
 
 static bool is_wrong(const fault *f, const dev_launch *la) {
     if (!f->wrong[0]) return false;
-    if (!strcmp(la->op, f->wrong)) return true;
+    if (f->wrong_is_op) return !strcmp(la->op, f->wrong);
     for (int i = 0; i < f->count; i++)
         if (f->variants[i].kernel == la->kernel && !strcmp(f->variants[i].desc.name, f->wrong)) return true;
     return false;
 }
 
-/* A number changes its sign, and a zero becomes about one; an index changes its last bit, so that it stays an index. */
+/* A number changes its sign and grows (by the sign alone, a partial sum and the sum over it would make it good again), a zero
+ * becomes about one; an index changes its last bit, so that it stays an index. */
 static ssa_status spoil(device *dev, const dev_launch *la, ssa_error *err) {
     fault   *f = fault_of(dev);
     bool     index = !strcmp(la->op, "select") || !strcmp(la->op, "sparse_lists");
@@ -134,8 +137,8 @@ static ssa_status spoil(device *dev, const dev_launch *la, ssa_error *err) {
     const dev_binding *b = &la->bind[i];
     void              *element = b->element_bytes == 2 ? (void *)&narrow : (void *)&wide;
     SSA_TRY(f->inner->read(dev, b->buffer, b->offset, b->element_bytes, element, err));
-    wide = index ? wide ^ 1 : wide << 1 ? wide ^ 0x80000000u : 0x3f800000u;
-    narrow = (uint16_t)(narrow << 1) ? narrow ^ 0x8000u : 0x3f80u;
+    wide = index ? wide ^ 1 : wide << 1 ? (wide ^ 0x80000000u) + 0x00800000u : 0x3f800000u;
+    narrow = (uint16_t)(narrow << 1) ? (uint16_t)((narrow ^ 0x8000u) + 0x80u) : 0x3f80u;
     return f->inner->write(dev, b->buffer, b->offset, b->element_bytes, element, err);
 }
 
@@ -211,6 +214,8 @@ static ssa_status parse(fault *f, const char *p, ssa_error *err) {
         if (key == 5 && !strncmp(p, "wrong", 5) && size > 0 && size < sizeof f->wrong) {
             memcpy(f->wrong, value, size);
             f->wrong[size] = 0;
+            f->wrong_is_op = false;
+            for (int op = 0; op < SSA_OP_COUNT; op++) f->wrong_is_op |= !strcmp(f->wrong, ssa_op_name((ssa_op)op));
         } else {
             while (kind < KINDS && (strlen(names[kind]) != key || strncmp(p, names[kind], key))) kind++;
             if (kind < KINDS && size > 0 && isdigit((unsigned char)*value)) f->at[kind] = strtoull(value, &end, 10);
