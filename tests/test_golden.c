@@ -1,25 +1,25 @@
 /* Golden files of the authors' code on the lane's device; and that a wrong alpha or a wrong selection rule is noticed. */
 #include "verify/golden.h"
+#include "bench.h"
 #include <check.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *device(void) { return getenv("SSA_TEST_DEVICE") ? getenv("SSA_TEST_DEVICE") : "cpu"; }
 
 static ssa_context *open_device(void) {
     ssa_error    err = {0};
     ssa_context *ctx;
     bool         validate = getenv("SSA_TEST_VALIDATE") != NULL;
-    ck_assert_msg(!ssa_open(device(), &(ssa_open_options){.validate = validate}, &ctx, &err), "%s", err.text);
+    ck_assert_msg(!ssa_open(test_device("cpu"), &(ssa_open_options){.validate = validate}, &ctx, &err), "%s", err.text);
     return ctx;
 }
 
 static void replay(const char *path) {
     ssa_error    err = {0};
     int          failed = 0;
-    ssa_context *ctx = open_device();
+    ssa_context *ctx = open_test_device("cpu");
     printf("%s on %s\n", path, ssa_context_description(ctx));
     ssa_status s = verify_golden(ctx, path, stdout, &failed, &err);
     fflush(stdout);
@@ -56,13 +56,14 @@ END_TEST
 
 /* The machinery must be able to fail: a copy of the folder that claims another selection rule. */
 START_TEST(notices) {
+    if (strcmp(test_device("cpu"), "cpu")) return; /* once is enough */
     char         dir[] = "/tmp/ssa_golden_XXXXXX", command[512];
     ssa_error    err = {0};
     int          failed = 0;
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(command, sizeof command, "cp tests/golden/aligned_llama_nsa/* %s && sed -i 's/\"softmax[^\"]*\"/\"dot\"/' %s/golden.json", dir, dir);
     ck_assert_int_eq(system(command), 0);
-    ssa_context *ctx = open_device();
+    ssa_context *ctx = open_test_device("cpu");
     ssa_status   s = verify_golden(ctx, dir, NULL, &failed, &err);
     ssa_close(ctx);
     snprintf(command, sizeof command, "rm -r %s", dir);
@@ -73,13 +74,7 @@ START_TEST(notices) {
 END_TEST
 
 int main(void) {
-    ssa_error    err = {0};
-    ssa_context *ctx;
-    if (ssa_open(device(), NULL, &ctx, &err)) {
-        printf("skipped: %s\n", err.text);
-        return 77;
-    }
-    ssa_close(ctx);
+    if (!test_available(test_device("cpu"))) return TEST_SKIPPED;
     Suite *suite = suite_create("golden");
     TCase *t = tcase_create("golden");
     tcase_set_timeout(t, 900);
