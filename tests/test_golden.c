@@ -19,7 +19,7 @@ static ssa_context *open_device(void) {
 static void replay(const char *path) {
     ssa_error    err = {0};
     int          failed = 0;
-    ssa_context *ctx = open_test_device("cpu");
+    ssa_context *ctx = open_device();
     printf("%s on %s\n", path, ssa_context_description(ctx));
     ssa_status s = verify_golden(ctx, path, stdout, &failed, &err);
     fflush(stdout);
@@ -63,7 +63,7 @@ START_TEST(notices) {
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(command, sizeof command, "cp tests/golden/aligned_llama_nsa/* %s && sed -i 's/\"softmax[^\"]*\"/\"dot\"/' %s/golden.json", dir, dir);
     ck_assert_int_eq(system(command), 0);
-    ssa_context *ctx = open_test_device("cpu");
+    ssa_context *ctx = open_device();
     ssa_status   s = verify_golden(ctx, dir, NULL, &failed, &err);
     ssa_close(ctx);
     snprintf(command, sizeof command, "rm -r %s", dir);

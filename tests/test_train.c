@@ -68,7 +68,7 @@ static ssa_train_options small(const char *run) {
 static ssa_train_result train(const ssa_train_options *o, const char *checkpoint) {
     ssa_error        err = {0};
     ssa_train_result r;
-    ssa_context     *ctx = open_test_device("cpu");
+    ssa_context     *ctx = open_device();
     ck_assert_msg(!ssa_train(ctx, o, checkpoint, NULL, NULL, &r, &err), "%s", err.text);
     close_device(ctx);
     return r;
@@ -129,7 +129,7 @@ END_TEST
 /* Gradients of one step, in one batch of four rows or in micro-batches. */
 static float *gradients(int64_t batch, int accum, ssa_losses *losses, int64_t *n) {
     ssa_train_options o = small("none");
-    ssa_context      *ctx = open_test_device("cpu");
+    ssa_context      *ctx = open_device();
     ssa_model        *m;
     ssa_model_options mo = {.batch = batch, .seq = o.seq, .training = true, .accum = accum, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f};
     int32_t           x[240], y[240];
@@ -191,7 +191,7 @@ START_TEST(keeps_checkpoints) {
     /* A second run into the same folder is refused and leaves it alone. */
     ssa_error        err = {0};
     ssa_train_result r;
-    ssa_context     *ctx = open_test_device("cpu");
+    ssa_context     *ctx = open_device();
     ck_assert_int_eq(ssa_train(ctx, &o, NULL, NULL, NULL, &r, &err), SSA_ERR_INPUT);
     ck_assert_ptr_nonnull(strstr(err.text, "already holds a run"));
     close_device(ctx);
@@ -212,7 +212,7 @@ START_TEST(stops_where_not_finite) {
     o.save_every = 1;
     o.keep = 1;
     o.model.alpha = 1e6f;
-    ssa_context *ctx = open_test_device("cpu");
+    ssa_context *ctx = open_device();
     ssa_status   s = ssa_train(ctx, &o, NULL, NULL, NULL, &r, &err);
     close_device(ctx);
     ck_assert_int_eq(s, SSA_ERR_RUNTIME);
@@ -291,7 +291,7 @@ START_TEST(init_from) {
     ck_assert(!ssa_config_read(b.checkpoint, &c, NULL));
     ck_assert(c.rope_factor == 4 && c.rope_original_length == 60);
 
-    ssa_context *ctx = open_test_device("cpu");
+    ssa_context *ctx = open_device();
     int32_t      x[60], y[60];
     double       ce[3];
     for (int i = 0; i < 60; i++) x[i] = 'a' + i % 20, y[i] = 'a' + (i + 1) % 20;
@@ -311,7 +311,7 @@ END_TEST
 
 START_TEST(plan_matches_allocation) {
     ssa_train_options o = small("none");
-    ssa_context      *ctx = open_test_device("cpu");
+    ssa_context      *ctx = open_device();
     ssa_model        *m;
     ssa_model_plan    plan;
     ssa_model_options mo = {.batch = 2, .seq = 60, .training = true};
