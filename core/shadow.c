@@ -5,7 +5,6 @@
  * and the CPU attends the blocks that the device selected. Nothing is recorded on the device: a program is the list of its calls,
  * run one by one, so the sentence names the operation. */
 #include "shadow.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +160,16 @@ static ssa_status shadow_profile(ssa_backend *backend, ssa_profile_row *rows, in
     return be->device->vt->profile ? be->device->vt->profile(be->device, rows, capacity, count, err) : SSA_OK;
 }
 
+static ssa_status shadow_choices_get(ssa_backend *backend, void (*line)(void *user, const char *text), void *user) {
+    ssa_backend *device = ((shadow_backend *)backend)->device;
+    return device->vt->choices_get ? device->vt->choices_get(device, line, user) : SSA_OK;
+}
+
+static ssa_status shadow_choices_set(ssa_backend *backend, const char *line, ssa_error *err) {
+    ssa_backend *device = ((shadow_backend *)backend)->device;
+    return device->vt->choices_set ? device->vt->choices_set(device, line, err) : SSA_OK;
+}
+
 static int shadow_validation_messages(const ssa_backend *backend) {
     const shadow_backend *be = (const shadow_backend *)backend;
     return be->device->vt->validation_messages ? be->device->vt->validation_messages(be->device) : 0;
@@ -177,8 +186,8 @@ static void shadow_destroy(ssa_backend *backend) {
 static const ssa_backend_vtable vtable = {
     .alloc = shadow_alloc, .free = shadow_free, .write = shadow_write, .read = shadow_read, .run = shadow_run,
     .record_begin = shadow_record_begin, .record_end = shadow_record_end, .replay = shadow_replay, .program_free = shadow_program_free,
-    .wait = shadow_wait, .scratch = shadow_scratch, .profile = shadow_profile, .validation_messages = shadow_validation_messages,
-    .destroy = shadow_destroy,
+    .wait = shadow_wait, .scratch = shadow_scratch, .profile = shadow_profile, .choices_get = shadow_choices_get,
+    .choices_set = shadow_choices_set, .validation_messages = shadow_validation_messages, .destroy = shadow_destroy,
 };
 
 ssa_status ssa_shadow_wrap(ssa_backend *device, ssa_backend **out, ssa_error *err) {
@@ -187,10 +196,9 @@ ssa_status ssa_shadow_wrap(ssa_backend *device, ssa_backend **out, ssa_error *er
         device->vt->destroy(device);
         return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the shadow check");
     }
-    be->base = *device;
+    be->base = *device; /* name and description too: a run may be checked for a while and go on unchecked with the same choices */
     be->base.vt = &vtable;
     be->device = device;
-    snprintf(be->base.description, sizeof be->base.description, "%.200s, checked against the CPU", device->description);
     ssa_status s = ssa_cpu_backend_create(&be->cpu, err);
     if (s) shadow_destroy(&be->base);
     else *out = &be->base;

@@ -126,6 +126,7 @@ int command_train(int argc, char **argv) {
         dry_run(ctx, &o, &err);
     } else {
         catch_interrupts();
+        if (x.check) printf("every operation is checked against the CPU\n");
         ssa_status s = ssa_train(ctx, &o, checkpoint[0] ? checkpoint : NULL, stdout, &interrupted, &result, &err);
         if (!s && x.profile) print_profile(ctx);
         if (!s && !result.stopped) printf("done: validation loss full %.4f, sparse %.4f nats a token; %s\n", result.val_full, result.val_sparse, result.checkpoint);

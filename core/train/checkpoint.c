@@ -71,13 +71,14 @@ static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_op
     cJSON_AddNumberToObject(json, "step", (double)step);
     cJSON_AddStringToObject(json, "device", ssa_context_device(ctx));
     cJSON_AddStringToObject(json, "description", ssa_context_description(ctx));
-    SSA_TRY(ssa_choices_get(ctx, add_choice, cJSON_AddArrayToObject(json, "choices")));
+    ssa_status s = ssa_choices_get(ctx, add_choice, cJSON_AddArrayToObject(json, "choices"));
     cJSON_AddItemToObject(json, "options", options);
-    char *text = cJSON_Print(json);
+    char *text = s ? NULL : cJSON_Print(json);
     cJSON_Delete(json);
+    if (s) return s;
     if (!text) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for trainer.json");
     snprintf(path, sizeof path, "%s/%s", dir, files[3]);
-    ssa_status s = ssa_file_write(path, text, strlen(text), err);
+    s = ssa_file_write(path, text, strlen(text), err);
     free(text);
     return s;
 }
