@@ -13,9 +13,12 @@
 
 #define DIM(call, letter) ((call)->dim[(letter) - 'A'])
 
-static const double one_element = 1e4;   /* of a single element's square may be off by this times the limit: 1e-3 of it in f32 */
-static const double cpu_error = 25;      /* second opinion: 5 times the CPU's own error, squared */
-static const double near_tie = 1e-5;     /* of the largest score: both blocks are right */
+static const double cpu_error = 25;  /* second opinion: 5 times the CPU's own error, squared */
+static const double near_tie = 1e-5; /* of the largest score: both blocks are right */
+
+/* What a single element may be off by, squared, in limits: 1e-3 of it in f32 and f64, 3e-3 in f16 and 3e-2 in bf16, which is a few
+ * steps between neighbours. */
+static double one_element(double limit) { return limit < 1e-8 ? 1e4 : 100; }
 
 static double value(const void *image, ssa_dtype dtype, int64_t i) {
     float f;
@@ -88,7 +91,7 @@ static distance measure(const shadow_operand *o, ssa_dtype dtype, int64_t n, con
     double mean = d.counted ? d.size / (double)d.counted : 0;
     for (int64_t i = 0; i < n && d.first_off < 0; i++) {
         double want = value(reference, reference_dtype, i), x = value(image, dtype, i) - want;
-        if (!untouched(o, element, i) && isfinite(x) && x * x > one_element * limit * (want * want + mean)) d.first_off = i;
+        if (!untouched(o, element, i) && isfinite(x) && x * x > one_element(limit) * limit * (want * want + mean)) d.first_off = i;
     }
     return d;
 }
