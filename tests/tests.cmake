@@ -78,5 +78,14 @@ foreach(source IN LISTS TEST_SOURCES)
   ssa_test(${name} ${target} LANES ${TEST_${name}_LANES} TIMEOUT ${TEST_${name}_TIMEOUT})
 endforeach()
 
+# Every kernel variant through AMD's compiler, without AMD's hardware (RADV's null device); spills are failures.
+file(GLOB RADV /usr/share/vulkan/icd.d/radeon_icd*.json)
+list(APPEND RADV absent)
+list(GET RADV 0 RADV)
+foreach(family vega10 navi21 gfx1100)
+  ssa_test(compile.radv_${family} $<TARGET_FILE:ssa_command> verify compile --quiet --exceptions tools/lab_exceptions TIMEOUT 1200
+    ENV RADV_FORCE_FAMILY=${family} VK_DRIVER_FILES=${RADV} VK_ICD_FILENAMES=${RADV} XDG_RUNTIME_DIR=${CMAKE_BINARY_DIR})
+endforeach()
+
 # The command, as a user meets it.
 ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
