@@ -60,6 +60,13 @@ ssa_status ssa_choices_set(ssa_context *ctx, const char *line) {
     return ctx->backend->vt->choices_set ? ctx->backend->vt->choices_set(ctx->backend, line, &ctx->error) : SSA_OK;
 }
 
+ssa_status ssa_kernels_of(ssa_context *ctx, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs,
+                          void (*each)(void *user, const char *kernel), void *user) {
+    ssa_call call;
+    SSA_TRY(ssa_call_prepare(&ctx->error, op, count, operands, attrs, &call));
+    return ctx->backend->vt->kernels ? ctx->backend->vt->kernels(ctx->backend, &call, each, user, &ctx->error) : SSA_OK;
+}
+
 int64_t ssa_numel(const ssa_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->shape[i];

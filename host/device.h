@@ -8,6 +8,7 @@
 #include "ssa/status.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct device       device;
 typedef struct dev_buffer   dev_buffer;   /* memory, aligned to at least 256 bytes */
@@ -130,7 +131,15 @@ struct device {
      * to time its library against. NULL: there is nothing to compare with, and a library that is right is taken. */
     ssa_status (*own_gemm)(void *backend, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err);
     void *backend;
+    /* Set by host/open.c: the one kernel whose code the caller brings, see ssa_open_options. */
+    const char *kernel_name, *kernel_code;
+    size_t      kernel_bytes;
 };
+
+/* The caller's code in the place of kernel `name`, or NULL: ours. */
+static inline const char *device_kernel_code(const device *dev, const char *name) {
+    return dev->kernel_name && !strcmp(dev->kernel_name, name) ? dev->kernel_code : NULL;
+}
 
 /* Opens the device number `index` of an API, and lists them without opening (infos[capacity]; *count is how many there are;
  * where there is none, `err` says why and the status is SSA_ERR_UNSUPPORTED). */

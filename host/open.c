@@ -47,6 +47,11 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
         dev->vt->destroy(dev);
         return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s devices cannot be opened to compile only", a->api);
     }
+    if (options) {
+        dev->kernel_name = options->kernel_name;
+        dev->kernel_code = options->kernel_code;
+        dev->kernel_bytes = options->kernel_bytes;
+    }
     const char *plan = getenv("SSA_FAULT"), *check = getenv("SSA_CHECK");
     ssa_status  s = plan && *plan ? fault_wrap(dev, plan, err) : SSA_OK;
     if (s) {

@@ -34,9 +34,9 @@ enum { MAX_INCLUDES = 8 };
 typedef struct { char names[MAX_INCLUDES][64]; int count; } included;
 
 /* OpenCL has no portable way to hand over header files from memory, so lines #include "NAME" are replaced by the text, each
- * file once; #line keeps the compiler's messages readable. */
-static ssa_status inline_source(text *t, included *seen, const char *file, ssa_error *err) {
-    const char *source = kernel_source(ssa_opencl_sources, "opencl", file);
+ * file once; own: the caller's text in the place of the file's. #line keeps the compiler's messages readable. */
+static ssa_status inline_source(text *t, included *seen, const char *file, const char *own, ssa_error *err) {
+    const char *source = own ? own : kernel_source(ssa_opencl_sources, "opencl", file);
     char        line[100];
     if (!source) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "there is no OpenCL kernel file %s", file);
     add(t, line, (size_t)snprintf(line, sizeof line, "#line 1 \"%.60s\"\n", file));
@@ -50,7 +50,7 @@ static ssa_status inline_source(text *t, included *seen, const char *file, ssa_e
             if (!known) {
                 if (seen->count == MAX_INCLUDES) return ssa_fail(err, SSA_ERR_RUNTIME, "%s includes more than %d files", file, MAX_INCLUDES);
                 snprintf(seen->names[seen->count++], sizeof seen->names[0], "%s", name);
-                SSA_TRY(inline_source(t, seen, name, err));
+                SSA_TRY(inline_source(t, seen, name, NULL, err));
                 add(t, "\n", 1);
             }
             add(t, line, (size_t)snprintf(line, sizeof line, "#line %d \"%.60s\"\n", number + 1, file));
@@ -142,7 +142,7 @@ static ssa_status build(ocl_device *d, dev_kernel *k, const dev_kernel_desc *des
     char     file[80], options[600], name[128];
     cl_int   code;
     snprintf(file, sizeof file, "%s.cl", desc->name);
-    ssa_status s = inline_source(&source, &seen, file, err);
+    ssa_status s = inline_source(&source, &seen, file, device_kernel_code(&d->base, desc->name), err);
     /* No relaxed maths: masked scores and non-finite gradients must stay what they are. */
     int n = snprintf(options, sizeof options, "-cl-std=CL1.2 -DACT=%d -DACT2=%d", desc->act, desc->act2);
     for (int i = 0; i < desc->constant_count && n < (int)sizeof options; i++)

@@ -502,7 +502,7 @@ START_TEST(cache) {
     strcpy(folder, "/tmp/ssa_test_XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     setenv("SSA_CACHE_DIR", folder, 1);
-    OK(shader_compile("rmsnorm", 0, 0, true, &first, &failure));
+    OK(shader_compile("rmsnorm", NULL, 0, 0, true, &first, &failure));
     only_file(path);
     size_t n = slurp(path, whole, sizeof whole);
     for (int way = 0; way < 4; way++) { /* a flipped bit, cut short, empty, something else entirely */
@@ -511,7 +511,7 @@ START_TEST(cache) {
         FILE *f = fopen(path, "wb");
         fwrite(way == 3 ? "hello" : broken, 1, way == 0 ? n : way == 1 ? n - 8 : way == 2 ? 0 : 5, f);
         fclose(f);
-        OK(shader_compile("rmsnorm", 0, 0, true, &second, &failure));
+        OK(shader_compile("rmsnorm", NULL, 0, 0, true, &second, &failure));
         ck_assert_uint_eq(first.bytes, second.bytes);
         ck_assert_mem_eq(first.words, second.words, first.bytes);
         free(second.words);
@@ -523,7 +523,7 @@ START_TEST(cache) {
     remove(path);
     rmdir(folder);
     setenv("SSA_CACHE_DIR", "/proc/nowhere", 1);
-    OK(shader_compile("rmsnorm", 0, 0, true, &first, &failure));
+    OK(shader_compile("rmsnorm", NULL, 0, 0, true, &first, &failure));
     free(first.words);
 }
 END_TEST
@@ -553,7 +553,7 @@ START_TEST(kernel_dir) {
     write_file(include, "#define VALUE 1.0\n");
     setenv("SSA_KERNEL_DIR", folder, 1);
     setenv("SSA_CACHE_DIR", cachedir, 1);
-    OK(shader_compile("own", 0, 0, true, &a, &failure));
+    OK(shader_compile("own", NULL, 0, 0, true, &a, &failure));
     pid_t child = fork(); /* texts are kept for a process's life: another one sees the new include */
     if (!child) {
         /* This process has read the old text; so look at a copy of the folder under another name. */
@@ -563,7 +563,7 @@ START_TEST(kernel_dir) {
                  main_file, other, other);
         if (system(command)) _exit(2);
         setenv("SSA_KERNEL_DIR", other, 1);
-        if (shader_compile("own", 0, 0, true, &b, NULL)) _exit(3);
+        if (shader_compile("own", NULL, 0, 0, true, &b, NULL)) _exit(3);
         bool differ = a.bytes != b.bytes || memcmp(a.words, b.words, a.bytes);
         free(a.words);
         free(b.words);
@@ -575,12 +575,12 @@ START_TEST(kernel_dir) {
     free(a.words);
     snprintf(path, sizeof path, "%s/bad.comp", shaders);
     write_file(path, "#version 450\nlayout(local_size_x = 1) in;\nvoid main() { nonsense(); }\n");
-    ck_assert_int_eq(shader_compile("bad", 0, 0, true, &a, &err), SSA_ERR_RUNTIME);
+    ck_assert_int_eq(shader_compile("bad", NULL, 0, 0, true, &a, &err), SSA_ERR_RUNTIME);
     ck_assert_ptr_nonnull(strstr(err.text, "bad.comp:3"));
     ssa_error_clear(&err);
     snprintf(path, sizeof path, "%s/new.comp", shaders);
     write_file(path, "#version 450\n#extension GL_SSA_from_the_future : require\nvoid main() {}\n");
-    ck_assert_int_eq(shader_compile("new", 0, 0, true, &a, &err), SSA_ERR_UNSUPPORTED);
+    ck_assert_int_eq(shader_compile("new", NULL, 0, 0, true, &a, &err), SSA_ERR_UNSUPPORTED);
     snprintf(command, sizeof command, "rm -r %s", folder);
     ck_assert_int_eq(system(command), 0);
 }

@@ -30,6 +30,8 @@ struct lowering {
     ssa_error        *err;
     uint64_t          scratch_used, scratch_peak;
     double            flops, bytes;
+    void            (*each)(void *user, const char *kernel); /* dry run: told the kernels, or NULL */
+    void             *user;
 };
 
 static const lower_fn lowerings[SSA_OP_COUNT] = {
@@ -179,6 +181,7 @@ static ssa_status bind(lowering *l, dev_binding *out, const launch_binding *b, c
 ssa_status launch(lowering *l, const launch_desc *d) {
     l->flops += d->flops;
     l->bytes += d->bytes;
+    if (l->each) l->each(l->user, d->kernel);
     if (!l->be) return SSA_OK;
     int64_t groups[3];
     for (int i = 0; i < 3; i++) {
@@ -321,6 +324,11 @@ static ssa_status gpu_scratch(ssa_backend *backend, const ssa_call *call, uint64
     return lower_estimate(call, &((gpu_backend *)backend)->dev->limits, bytes, &flops, &moved, err);
 }
 
+static ssa_status gpu_kernels(ssa_backend *backend, const ssa_call *call, void (*each)(void *user, const char *kernel), void *user, ssa_error *err) {
+    lowering l = {.call = call, .limits = &((gpu_backend *)backend)->dev->limits, .err = err, .each = each, .user = user};
+    return lowerings[call->op](&l, call);
+}
+
 static ssa_status gpu_choices_get(ssa_backend *backend, void (*line)(void *user, const char *text), void *user) {
     device *dev = ((gpu_backend *)backend)->dev;
     return dev->vt->choices_get ? dev->vt->choices_get(dev, line, user) : SSA_OK;
@@ -360,7 +368,7 @@ static void gpu_destroy(ssa_backend *backend) {
 
 static const ssa_backend_vtable vtable = {
     .alloc = gpu_alloc, .free = gpu_free, .write = gpu_write, .read = gpu_read, .run = gpu_run, .record_begin = gpu_record_begin,
-    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
+    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .kernels = gpu_kernels, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
     .validation_messages = gpu_validation_messages, .compile_report = gpu_compile_report, .destroy = gpu_destroy,
 };
 

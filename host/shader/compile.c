@@ -191,12 +191,12 @@ static ssa_status compile(const job *j, spirv *out, ssa_error *err) {
     return status;
 }
 
-ssa_status shader_compile(const char *kernel, int act, int act2, bool vulkan13, spirv *out, ssa_error *err) {
+ssa_status shader_compile(const char *kernel, const char *text, int act, int act2, bool vulkan13, spirv *out, ssa_error *err) {
     char        file[128], name[64];
     const char *reason, *opt = getenv("SSA_SHADERC_OPT");
     void       *cached;
     snprintf(file, sizeof file, "%s.comp", kernel);
-    job j = {.kernel = kernel, .text = kernel_source(ssa_shader_sources, "shaders", file), .act = act, .act2 = act2};
+    job j = {.kernel = kernel, .text = text ? text : kernel_source(ssa_shader_sources, "shaders", file), .act = act, .act2 = act2};
     if (!j.text) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "there is no Vulkan kernel %s (shaders/%s)", kernel, file);
     j.optimize = !(opt && !strcmp(opt, "0")) && !strstr(j.text, "#pragma optimize(off)");
     j.vulkan13 = strstr(j.text, "#pragma target(vulkan1.3)") != NULL;

@@ -13,9 +13,10 @@
 
 typedef struct spirv { uint32_t *words; size_t bytes; } spirv; /* words: the caller's to free */
 
-/* Compiles shaders/KERNEL.comp with ACT and ACT2 defined. vulkan13: the device takes SPIR-V 1.6.
+/* Compiles shaders/KERNEL.comp, or `text` in its place where it is not NULL, with ACT and ACT2 defined. vulkan13: the device takes
+ * SPIR-V 1.6.
  * SSA_ERR_UNSUPPORTED: there is no such kernel, no compiler, or the compiler or device is too old for it. */
-ssa_status shader_compile(const char *kernel, int act, int act2, bool vulkan13, spirv *out, ssa_error *err);
+ssa_status shader_compile(const char *kernel, const char *text, int act, int act2, bool vulkan13, spirv *out, ssa_error *err);
 
 /* Which compiler it is, as in "libshaderc.so.1" or "shaderc 2023.2 (static)"; NULL and a reason if there is none. */
 const char *shader_compiler(const char **reason);

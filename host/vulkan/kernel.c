@@ -119,6 +119,19 @@ static ssa_status check_limits(const vulkan_device *d, const dev_kernel_desc *k,
     return SSA_OK;
 }
 
+/* SPIR-V of a kernel: the caller's, compiled from the caller's GLSL, or from ours. */
+static ssa_status code_of(vulkan_device *d, const dev_kernel_desc *desc, spirv *out, ssa_error *err) {
+    const char    *own = device_kernel_code(&d->base, desc->name);
+    const uint32_t magic = 0x07230203;
+    size_t         bytes = d->base.kernel_bytes;
+    bool           vulkan13 = d->card.version >= VK_API_VERSION_1_3;
+    if (!own || bytes < 20 || memcmp(own, &magic, 4)) return shader_compile(desc->name, own, desc->act, desc->act2, vulkan13, out, err);
+    if (bytes % 4) return ssa_fail(err, SSA_ERR_INPUT, "kernel %s: %zu bytes of SPIR-V are not whole words", desc->name, bytes);
+    if (!(out->words = malloc(bytes))) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for kernel %s", desc->name);
+    memcpy(out->words, own, out->bytes = bytes);
+    return SSA_OK;
+}
+
 static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds, ssa_error *err) {
     const dev_kernel_desc *desc = &k->desc;
     spirv                  code = {0};
@@ -127,7 +140,7 @@ static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds
     uint32_t               value[DEV_MAX_CONSTANTS];
     struct timespec        start, end;
     if (!d->kernels.layout[desc->bindings]) SSA_TRY(make_layout(d, desc->bindings, err));
-    SSA_TRY(shader_compile(desc->name, desc->act, desc->act2, d->card.version >= VK_API_VERSION_1_3, &code, err));
+    SSA_TRY(code_of(d, desc, &code, err));
     clock_gettime(CLOCK_MONOTONIC, &start);
     VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = code.bytes, .pCode = code.words};
     VkResult r = d->vk.vkCreateShaderModule(d->handle, &mi, NULL, &module);

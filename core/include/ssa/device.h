@@ -12,6 +12,10 @@ typedef struct ssa_open_options {
     bool check;     /* run every operation on the CPU too and fail at the first that differs, naming it; also by the environment
                      * variable SSA_CHECK=1. Slow, and takes the memory twice. The CPU itself is not checked. */
     bool compile_only; /* Vulkan: kernels are compiled, nothing is allocated or run, reads give zeros; see ssa_compile_report */
+    /* One kernel replaced (`ssa verify kernel`): where lowering asks for kernel_name, kernel_code is compiled in its place, GLSL (ended
+     * by a zero) or SPIR-V for Vulkan, OpenCL C for OpenCL. Name and code are the caller's and outlive the context. NULL: none. */
+    const char *kernel_name, *kernel_code;
+    size_t      kernel_bytes; /* of the code, without the zero */
 } ssa_open_options;
 
 /* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */

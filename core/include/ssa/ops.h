@@ -83,6 +83,10 @@ ssa_status ssa_run_operands(ssa_context *ctx, ssa_op op, ssa_operands operands, 
 #define SSA_T(...) ((ssa_operands){(int)(sizeof((ssa_tensor[]){__VA_ARGS__}) / sizeof(ssa_tensor)), {__VA_ARGS__}})
 #define SSA_CALL(ctx, op, operands, ...) ssa_run_operands((ctx), (op), operands, &(ssa_attrs){__VA_ARGS__})
 
+/* Names the kernels that one operation would launch, in order, without running anything; nothing is named on the CPU. */
+ssa_status ssa_kernels_of(ssa_context *ctx, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs,
+                          void (*each)(void *user, const char *kernel), void *user);
+
 /* Record and replay: the calls between begin and end become a program that runs as often as wanted without being
  * lowered again. Nothing is read back, allocated by the caller, or freed between begin and end. */
 typedef struct ssa_program ssa_program;
