@@ -5,12 +5,11 @@
  * and the CPU attends the blocks that the device selected. Nothing is recorded on the device: a program is the list of its calls,
  * run one by one, so the sentence names the operation. */
 #include "shadow.h"
+#include "program.h"
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct { ssa_buffer base; ssa_buffer *device, *cpu; } shadow_buffer;
-
-struct ssa_program { ssa_call *calls; int count, capacity; };
 
 typedef struct {
     ssa_backend  base;
@@ -106,24 +105,10 @@ static ssa_status execute(shadow_backend *be, const ssa_call *call, ssa_error *e
 
 static ssa_status shadow_run(ssa_backend *backend, const ssa_call *call, ssa_error *err) {
     shadow_backend *be = (shadow_backend *)backend;
-    ssa_program    *p = be->recording;
-    if (!p) return execute(be, call, err);
-    if (p->count == p->capacity) {
-        int       capacity = p->capacity ? 2 * p->capacity : 64;
-        ssa_call *calls = realloc(p->calls, (size_t)capacity * sizeof *calls);
-        if (!calls) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a recorded program");
-        p->calls = calls;
-        p->capacity = capacity;
-    }
-    p->calls[p->count++] = *call;
-    return SSA_OK;
+    return be->recording ? program_append(be->recording, call, err) : execute(be, call, err);
 }
 
-static ssa_status shadow_record_begin(ssa_backend *backend, ssa_error *err) {
-    shadow_backend *be = (shadow_backend *)backend;
-    be->recording = calloc(1, sizeof *be->recording);
-    return be->recording ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a program");
-}
+static ssa_status shadow_record_begin(ssa_backend *backend, ssa_error *err) { return program_begin(&((shadow_backend *)backend)->recording, err); }
 
 static ssa_status shadow_record_end(ssa_backend *backend, ssa_program **out, ssa_error *err) {
     (void)err;
@@ -140,8 +125,7 @@ static ssa_status shadow_replay(ssa_backend *be, ssa_program *program, ssa_error
 
 static void shadow_program_free(ssa_backend *be, ssa_program *program) {
     (void)be;
-    free(program->calls);
-    free(program);
+    program_free(program);
 }
 
 static ssa_status shadow_wait(ssa_backend *backend, ssa_error *err) {
@@ -177,7 +161,7 @@ static int shadow_validation_messages(const ssa_backend *backend) {
 
 static void shadow_destroy(ssa_backend *backend) {
     shadow_backend *be = (shadow_backend *)backend;
-    if (be->recording) shadow_program_free(backend, be->recording);
+    program_free(be->recording);
     be->device->vt->destroy(be->device);
     if (be->cpu) be->cpu->vt->destroy(be->cpu);
     free(be);

@@ -12,6 +12,7 @@ target_link_libraries(ssa_test_verify PUBLIC ssa_flags OpenMP::OpenMP_C)
 
 # Waiting threads sleep (OMP_WAIT_POLICY): spinning ones starve the software drivers' own threads, and other tests.
 
+# SSA_TEST_SLOW marks drivers on which whole models take minutes: tests keep to what is short there, unless SSA_TEST_FULL is set.
 # name of the lane -> LANE_name: its environment. Lanes exist where their driver's file does.
 set(SSA_LANES)
 function(ssa_lane name file)
@@ -29,9 +30,9 @@ if(EXISTS /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json)
 endif()
 # VK_ICD_FILENAMES is what loaders before 1.3.207 read.
 ssa_lane(lavapipe ${LAVAPIPE} SSA_TEST_DEVICE=vulkan VK_DRIVER_FILES=${LAVAPIPE} VK_ICD_FILENAMES=${LAVAPIPE} ${VALIDATE})
-ssa_lane(swiftshader ${SWIFTSHADER} SSA_TEST_DEVICE=vulkan VK_DRIVER_FILES=${SWIFTSHADER} VK_ICD_FILENAMES=${SWIFTSHADER})
+ssa_lane(swiftshader ${SWIFTSHADER} SSA_TEST_DEVICE=vulkan VK_DRIVER_FILES=${SWIFTSHADER} VK_ICD_FILENAMES=${SWIFTSHADER} SSA_TEST_SLOW=1)
 ssa_lane(pocl /etc/OpenCL/vendors/pocl.icd SSA_TEST_DEVICE=opencl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd)
-ssa_lane(rusticl /etc/OpenCL/vendors/rusticl.icd SSA_TEST_DEVICE=opencl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe)
+ssa_lane(rusticl /etc/OpenCL/vendors/rusticl.icd SSA_TEST_DEVICE=opencl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe SSA_TEST_SLOW=1)
 set(LANE_cpu SSA_TEST_DEVICE=cpu) # always there
 
 # ssa_test(NAME COMMAND... [LANES lane...] [ENV variable=value...] [TIMEOUT seconds])

@@ -1,5 +1,6 @@
 /* The CPU backend: memory is host memory, a program is the list of its calls, a call is one kernel of the table. */
 #include "cpu.h"
+#include "program.h"
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,6 @@ extern const cpu_kernel cpu_table_f32_v3[SSA_OP_COUNT];
 #endif
 
 typedef struct { ssa_buffer base; void *data; } cpu_buffer;
-
-struct ssa_program { ssa_call *calls; int count, capacity; };
 
 typedef struct {
     ssa_backend       base;
@@ -114,24 +113,10 @@ static ssa_status execute(cpu_backend *be, const ssa_call *call, ssa_error *err)
 
 static ssa_status cpu_run(ssa_backend *backend, const ssa_call *call, ssa_error *err) {
     cpu_backend *be = (cpu_backend *)backend;
-    ssa_program *p = be->recording;
-    if (!p) return execute(be, call, err);
-    if (p->count == p->capacity) {
-        int       capacity = p->capacity ? 2 * p->capacity : 64;
-        ssa_call *calls = realloc(p->calls, (size_t)capacity * sizeof *calls);
-        if (!calls) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a recorded program");
-        p->calls = calls;
-        p->capacity = capacity;
-    }
-    p->calls[p->count++] = *call;
-    return SSA_OK;
+    return be->recording ? program_append(be->recording, call, err) : execute(be, call, err);
 }
 
-static ssa_status cpu_record_begin(ssa_backend *backend, ssa_error *err) {
-    cpu_backend *be = (cpu_backend *)backend;
-    be->recording = calloc(1, sizeof *be->recording);
-    return be->recording ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a program");
-}
+static ssa_status cpu_record_begin(ssa_backend *backend, ssa_error *err) { return program_begin(&((cpu_backend *)backend)->recording, err); }
 
 static ssa_status cpu_record_end(ssa_backend *backend, ssa_program **out, ssa_error *err) {
     (void)err;
@@ -148,15 +133,14 @@ static ssa_status cpu_replay(ssa_backend *be, ssa_program *program, ssa_error *e
 
 static void cpu_program_free(ssa_backend *be, ssa_program *program) {
     (void)be;
-    free(program->calls);
-    free(program);
+    program_free(program);
 }
 
 static ssa_status cpu_wait(ssa_backend *be, ssa_error *err) { (void)be, (void)err; return SSA_OK; }
 
 static void cpu_destroy(ssa_backend *backend) {
     cpu_backend *be = (cpu_backend *)backend;
-    if (be->recording) cpu_program_free(backend, be->recording);
+    program_free(be->recording);
     free(be->scratch);
     free(be->widened);
     free(be);
