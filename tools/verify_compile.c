@@ -6,6 +6,7 @@
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* -- exceptions -------------------------------------------------------------------------------------------------------------- */
 
@@ -53,8 +54,8 @@ typedef struct compile_run {
     exceptions   exceptions;
     cJSON       *rows, *cases;
     bool         quiet;
-    int          variants, failed, excepted, unsupported, failed_cases;
-    double       seconds;
+    int          variants, failed, excepted, unsupported, failed_cases, skipped_cases;
+    double       seconds; /* in the driver's compiler */
 } compile_run;
 
 /* Shapes of real models beside those of the conformance suite: lowering chooses other tiles and splits for them. */
@@ -113,7 +114,8 @@ static ssa_status lower_case(ssa_context *ctx, const verify_case *c, ssa_dtype a
     return s;
 }
 
-static ssa_status walk(compile_run *r, const char *filter, ssa_error *err) {
+static ssa_status walk(compile_run *r, const char *filter, double budget, ssa_error *err) {
+    const time_t     started = time(NULL);
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
     verify_case_list       list;
     regex_t                pattern;
@@ -127,6 +129,10 @@ static ssa_status walk(compile_run *r, const char *filter, ssa_error *err) {
             const verify_case *c = &list.at[i];
             snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(dtypes[d]), c->text);
             if (!verify_dtype_applies(c, dtypes[d]) || (filter && regexec(&pattern, name, 0, NULL, 0))) continue;
+            if (budget > 0 && difftime(time(NULL), started) > budget) {
+                r->skipped_cases++;
+                continue;
+            }
             ssa_status one = lower_case(r->ctx, c, dtypes[d]);
             if (!one) continue;
             bool unsupported = one == SSA_ERR_UNSUPPORTED;
@@ -216,6 +222,7 @@ static ssa_status write_json(compile_run *r, const char *path, ssa_error *err) {
     cJSON_AddNumberToObject(summary, "failed", r->failed + r->failed_cases);
     cJSON_AddNumberToObject(summary, "excepted", r->excepted);
     cJSON_AddNumberToObject(summary, "unsupported", r->unsupported);
+    cJSON_AddNumberToObject(summary, "skipped", r->skipped_cases);
     cJSON_AddItemToObject(top, "cases", cJSON_Duplicate(r->cases, true));
     cJSON_AddItemToObject(top, "variants", cJSON_Duplicate(r->rows, true));
     char *text = cJSON_Print(top);
@@ -231,13 +238,15 @@ int verify_compile(int argc, char **argv) {
     enum { NO_DEVICE = 77 }; /* what ctest shows as skipped */
     ssa_error   err = {0};
     const char *device = "vulkan", *json = NULL, *filter = NULL, *listed = NULL;
+    double      budget = 0;
     compile_run r = {0};
     const flag  flags[] = {{"--device", FLAG_STRING, &device, 0, 0, "vulkan, vulkan:N (default vulkan)"},
                            {"--filter", FLAG_STRING, &filter, 0, 0, "regular expression over \"op dtype case\""},
                            {"--exceptions", FLAG_STRING, &listed, 0, 0, "file of lines PATTERN -- REASON: what may spill"},
                            {"--json", FLAG_STRING, &json, 0, 0, "file to write everything to"},
+                           {"--seconds", FLAG_DOUBLE, &budget, 0, 1e6, "time budget: cases beyond it are skipped (default 0: none)"},
                            {"--quiet", FLAG_BOOL, &r.quiet, 0, 0, "only variants that are not ok"}};
-    const char *usage = "verify compile [--device vulkan:N] [--filter REGEX] [--exceptions FILE] [--json FILE] [--quiet]";
+    const char *usage = "verify compile [--device vulkan:N] [--filter REGEX] [--exceptions FILE] [--json FILE] [--seconds N] [--quiet]";
     ssa_status  s = flags_parse(argc, argv, usage, flags, sizeof flags / sizeof *flags, NULL, NULL, &err);
     if (!s && listed) s = read_exceptions(listed, &r.exceptions, &err);
     if (!s) {
@@ -250,12 +259,12 @@ int verify_compile(int argc, char **argv) {
         printf("%s (%s)\n", ssa_context_device(r.ctx), ssa_context_description(r.ctx));
         r.rows = cJSON_CreateArray();
         r.cases = cJSON_CreateArray();
-        s = walk(&r, filter, &err);
+        s = walk(&r, filter, budget, &err);
         if (!s && (s = ssa_compile_report(r.ctx, report, &r))) err = *ssa_context_error(r.ctx);
         if (!s && json) s = write_json(&r, json, &err);
         if (!s)
-            printf("%d variants, %d failed, %d excepted; %d cases failed, %d unsupported; %.1f s in the driver's compiler\n", r.variants, r.failed,
-                   r.excepted, r.failed_cases, r.unsupported, r.seconds);
+            printf("%d variants, %d failed, %d excepted; %d cases failed, %d unsupported, %d skipped; %.1f s in the driver's compiler\n", r.variants,
+                   r.failed, r.excepted, r.failed_cases, r.unsupported, r.skipped_cases, r.seconds);
         cJSON_Delete(r.rows);
         cJSON_Delete(r.cases);
         ssa_close(r.ctx);
