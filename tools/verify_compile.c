@@ -192,7 +192,8 @@ static void report(void *user, const ssa_compiled *k) {
         if (!strcmp(status, "failed")) r->failed++; else r->excepted++;
     }
     if (!r->quiet || reason[0])
-        printf("%s %s: %s%s%s\n", strcmp(status, "failed") ? status : "FAILED", name, facts[0] ? facts : "no statistics", reason[0] ? "; " : "", reason);
+        printf("%s %s: %s%s%s\n", strcmp(status, "failed") ? status : "FAILED", name, facts[0] ? facts : "no statistics", reason[0] ? "; " : "",
+               reason);
     cJSON *row = cJSON_CreateObject(), *all;
     cJSON_AddStringToObject(row, "kernel", k->kernel);
     cJSON_AddStringToObject(row, "act", k->act);
