@@ -25,7 +25,8 @@ file(GLOB LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd*.json)
 list(APPEND LAVAPIPE absent)
 list(GET LAVAPIPE 0 LAVAPIPE)
 set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
-if(EXISTS /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json)
+# Not under the sanitizers: synchronization validation 1.3.239 leaks its own command buffers' state.
+if(EXISTS /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json AND NOT SSA_SANITIZE)
   set(VALIDATE SSA_TEST_VALIDATE=1)
 endif()
 # VK_ICD_FILENAMES is what loaders before 1.3.207 read.
