@@ -8,7 +8,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *he
     {"eval", command_eval, "validation loss under full and sparse attention, and attention sparsity"},
     {"generate", command_generate, "continue a prompt"},
     {"devices", command_devices, "list the devices and what they can do"},
-    {"verify", command_verify, "check results against golden files"},
+    {"verify", command_verify, "check a device: operations, gradients, golden files, your kernel"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -16,6 +16,8 @@ typedef struct golden {
     FILE                  *out;
     int                   *failed;
     ssa_error             *err;
+    golden_callback        each; /* or NULL: lines go to out */
+    void                  *user;
 } golden;
 
 static ssa_status from_context(golden *g, ssa_status s) { return s ? ssa_fail(g->err, s, "%s: %s", g->path, ssa_context_error(g->ctx)->text) : SSA_OK; }
@@ -23,7 +25,8 @@ static ssa_status from_context(golden *g, ssa_status s) { return s ? ssa_fail(g-
 
 static void line(golden *g, const char *what, const char *name, double error, double limit) {
     bool ok = error <= limit; /* a NaN is not ok */
-    if (!ok) ++*g->failed;
+    if (g->each) g->each(g->user, what, name, error, limit);
+    if (!ok && g->failed) ++*g->failed;
     if (g->out) fprintf(g->out, "  %-6s %-10s %-52s %.2e (limit %.0e)\n", ok ? "ok" : "FAILED", what, name, error, limit);
 }
 
@@ -361,9 +364,16 @@ static ssa_status verify_kernel(golden *g) {
     return s;
 }
 
-ssa_status verify_golden(ssa_context *ctx, const char *path, FILE *out, int *failed, ssa_error *err) {
-    golden      g = {.ctx = ctx, .path = path, .out = out, .failed = failed, .err = err};
+static ssa_status replay_path(golden *g) {
     struct stat info;
-    if (stat(path, &info)) return ssa_fail(err, SSA_ERR_INPUT, "there is no file or folder %s", path);
-    return S_ISDIR(info.st_mode) ? verify_model(&g) : verify_kernel(&g);
+    if (stat(g->path, &info)) return ssa_fail(g->err, SSA_ERR_INPUT, "there is no file or folder %s", g->path);
+    return S_ISDIR(info.st_mode) ? verify_model(g) : verify_kernel(g);
+}
+
+ssa_status verify_golden(ssa_context *ctx, const char *path, FILE *out, int *failed, ssa_error *err) {
+    return replay_path(&(golden){.ctx = ctx, .path = path, .out = out, .failed = failed, .err = err});
+}
+
+ssa_status verify_golden_each(ssa_context *ctx, const char *path, golden_callback each, void *user, ssa_error *err) {
+    return replay_path(&(golden){.ctx = ctx, .path = path, .err = err, .each = each, .user = user});
 }

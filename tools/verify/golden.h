@@ -9,4 +9,8 @@
  * *failed counts the lines beyond their limit. A file that cannot be read is an error. */
 ssa_status verify_golden(ssa_context *ctx, const char *path, FILE *out, int *failed, ssa_error *err);
 
+/* The same, each line to a callback. */
+typedef void (*golden_callback)(void *user, const char *what, const char *name, double error, double limit);
+ssa_status verify_golden_each(ssa_context *ctx, const char *path, golden_callback each, void *user, ssa_error *err);
+
 #endif

@@ -1,24 +1,9 @@
 /* Runs cases: every operation on a device against the CPU. */
 #include "verify.h"
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-typedef struct runner {
-    const char *mode;
-    ssa_context *dev, *cpu;
-    verify_options options;
-    regex_t filter;
-    bool filtered;
-    verify_callback callback;
-    void *user;
-    ssa_error *err;
-    double started;
-    int times; /* verify_repeat */
-    void (*before)(void *user, int i);
-} runner;
 
 static double now(void) {
     struct timespec t;
@@ -28,13 +13,14 @@ static double now(void) {
 
 /* -- a job's memory ------------------------------------------------------------------------------------------------- */
 
-static void job_free(runner *r, verify_job *job) {
+static void job_free(verify_runner *r, verify_job *job) {
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
         if (o->alias >= 0) continue;
         free(o->image);
         free(o->want);
         free(o->got);
+        free(job->wide[i]);
         ssa_tensor_free(r->cpu, &o->cpu);
         ssa_tensor_free(r->dev, &o->dev);
     }
@@ -69,7 +55,7 @@ void verify_shape_of(const verify_case *c, const ssa_operand_info *info, int i, 
 
 /* Buffers with guards around the operands. Every second case has its operands at odd elements, so that no kernel can count
  * on aligned vectors without asking; the others begin at a multiple of 256 bytes, where the fast variants run. */
-static ssa_status job_init(runner *r, verify_job *job, const verify_case *c, ssa_dtype act, int number) {
+static ssa_status job_init(verify_runner *r, verify_job *job, const verify_case *c, ssa_dtype act, int64_t number) {
     enum { BEFORE = 128, AFTER = 67 };
     memset(job, 0, sizeof *job);
     job->c = c;
@@ -91,7 +77,7 @@ static ssa_status job_init(runner *r, verify_job *job, const verify_case *c, ssa
             o->dev = of->dev;
             continue;
         }
-        o->before = BEFORE + (number % 2 ? 1 + 2 * i : 0);
+        o->before = BEFORE + (r->any_offsets ? (int64_t)(verify_random(&job->random) % 97) : number % 2 ? 1 + 2 * i : 0);
         o->total = o->before + o->elements + AFTER;
         size_t bytes = (size_t)o->total * ssa_dtype_size(o->dtype);
         o->image = malloc(bytes);
@@ -105,7 +91,7 @@ static ssa_status job_init(runner *r, verify_job *job, const verify_case *c, ssa
     return SSA_OK;
 }
 
-static ssa_status create_on_device(runner *r, verify_job *job) {
+static ssa_status create_on_device(verify_runner *r, verify_job *job) {
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
         if (o->alias >= 0) {
@@ -175,22 +161,30 @@ static bool untouched(const verify_job *job, char *reason, size_t size) {
     return true;
 }
 
-static void report_all(runner *r, const verify_job *job, verify_status status, const char *reason) {
+static verify_row new_row(const verify_runner *r, const verify_job *job, int output) {
+    return (verify_row){.mode = r->mode,
+                        .op = job->info.name,
+                        .text = job->c->text,
+                        .device = ssa_context_device(r->dev),
+                        .variant = r->options.variant,
+                        .output = job->operand[output].info.name,
+                        .dtype = job->act,
+                        .ulp = -1,
+                        .device_wide = -1,
+                        .cpu_wide = -1};
+}
+
+static void report_all(verify_runner *r, const verify_job *job, verify_status status, const char *reason) {
     for (int i = job->info.inputs; i < job->info.count; i++) {
-        verify_row row = {.mode = r->mode,
-                          .op = job->info.name,
-                          .text = job->c->text,
-                          .device = ssa_context_device(r->dev),
-                          .output = job->operand[i].info.name,
-                          .dtype = job->act,
-                          .status = status};
+        verify_row row = new_row(r, job, i);
+        row.status = status;
         snprintf(row.reason, sizeof row.reason, "%s", reason);
         r->callback(r->user, &row);
     }
 }
 
 /* A failure of the device becomes rows; only a lost device ends the run. */
-static ssa_status report_error(runner *r, const verify_job *job, ssa_status s) {
+static ssa_status report_error(verify_runner *r, const verify_job *job, ssa_status s) {
     report_all(r, job, s == SSA_ERR_UNSUPPORTED ? VERIFY_UNSUPPORTED : VERIFY_FAILED, ssa_context_error(r->dev)->text);
     if (s == SSA_ERR_DEVICE_LOST) return ssa_fail(r->err, s, "%s", ssa_context_error(r->dev)->text);
     ssa_error_clear(ssa_context_error(r->dev));
@@ -223,7 +217,7 @@ static bool keep(const verify_job *job, char **earlier) {
     return true;
 }
 
-static ssa_status compare_with_cpu(runner *r, verify_job *job) {
+static ssa_status compare_with_cpu(verify_runner *r, verify_job *job) {
     char *earlier[SSA_MAX_OPERANDS] = {0};
     char reason[640] = "";
     int operand = 0;
@@ -242,14 +236,10 @@ static ssa_status compare_with_cpu(runner *r, verify_job *job) {
         return SSA_OK;
     }
     verify_row row[SSA_MAX_OPERANDS];
+    if (r->options.wide && verify_wide(job)) ssa_error_clear(ssa_context_error(r->cpu)); /* two columns less */
     for (int i = job->info.inputs; i < job->info.count; i++) {
-        row[i] = (verify_row){.mode = r->mode,
-                              .op = job->info.name,
-                              .text = job->c->text,
-                              .device = ssa_context_device(r->dev),
-                              .output = job->operand[i].info.name,
-                              .dtype = job->act};
-        verify_compare(job, i, &row[i]);
+        row[i] = new_row(r, job, i);
+        r->compare(job, i, &row[i]);
     }
     if (keep(job, earlier)) {
         s = run_on(r->dev, job, true, true);
@@ -263,17 +253,18 @@ static ssa_status compare_with_cpu(runner *r, verify_job *job) {
     for (int i = 0; i < SSA_MAX_OPERANDS; i++) free(earlier[i]);
     if (s) return report_error(r, job, s);
     for (int i = job->info.inputs; i < job->info.count; i++) r->callback(r->user, &row[i]);
+    if (r->finished) r->finished(r, job);
     return SSA_OK;
 }
 
-static ssa_status compare_repeats(runner *r, verify_job *job) {
+static ssa_status compare_repeats(verify_runner *r, verify_job *job) {
     char *earlier[SSA_MAX_OPERANDS] = {0};
     char reason[640] = "";
     ssa_status s = SSA_OK;
     for (int i = 0; i < r->times && !s && !*reason; i++) {
         int operand = 0;
         int64_t element = 0;
-        r->before(r->user, i);
+        if (r->before) r->before(r->user, i);
         s = run_on(r->dev, job, true, false);
         if (!s && i && !equal_bits(job, earlier, &operand, &element))
             snprintf(reason, sizeof reason, "run %d gave other bits in %s, element %lld", i + 1, job->info.operand[operand].name, (long long)element);
@@ -302,18 +293,21 @@ bool verify_dtype_applies(const verify_case *c, ssa_dtype act) {
     return c->op != SSA_MATMUL || c->other != (int)act; /* the same case as the one with VERIFY_SAME_DTYPE */
 }
 
-static ssa_status run_case(runner *r, const verify_case *c, ssa_dtype act, int number) {
+bool verify_runner_late(const verify_runner *r) { return r->options.seconds > 0 && now() - r->started > r->options.seconds; }
+
+ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number) {
     verify_job job;
     char name[256];
     snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(act), c->text);
     if ((c->full && !r->options.full) || !verify_dtype_applies(c, act)) return SSA_OK;
     if (r->filtered && regexec(&r->filter, name, 0, NULL, 0)) return SSA_OK;
+    if (r->only_ops && regexec(&r->ops, ssa_op_name(c->op), 0, NULL, 0)) return SSA_OK;
     ssa_status s = job_init(r, &job, c, act, number);
-    if (!s && r->options.seconds > 0 && now() - r->started > r->options.seconds)
-        report_all(r, &job, VERIFY_SKIPPED, "the time budget is spent");
-    else if (!s)
-        s = verify_fill(&job, r->err);
-    if (!s) {
+    bool late = verify_runner_late(r);
+    if (!s && late) report_all(r, &job, VERIFY_SKIPPED, "the time budget is spent");
+    if (!s && !late) s = verify_fill(&job, r->err);
+    if (!s && !late && r->prepare) r->prepare(&job);
+    if (!s && !late) {
         ssa_status created = create_on_device(r, &job);
         if (created)
             s = report_error(r, &job, created);
@@ -324,38 +318,56 @@ static ssa_status run_case(runner *r, const verify_case *c, ssa_dtype act, int n
     return s;
 }
 
-static ssa_status walk(runner *r) {
+static ssa_status compile_filter(verify_runner *r, const char *text, regex_t *out, bool *there) {
+    if (!text) return SSA_OK;
+    if (regcomp(out, text, REG_EXTENDED | REG_NOSUB)) return ssa_fail(r->err, SSA_ERR_INPUT, "filter \"%s\" is not a regular expression", text);
+    *there = true;
+    return SSA_OK;
+}
+
+ssa_status verify_runner_open(verify_runner *r) {
+    if (!r->compare) r->compare = verify_compare;
+    SSA_TRY(compile_filter(r, r->options.filter, &r->filter, &r->filtered));
+    ssa_status s = compile_filter(r, r->options.ops, &r->ops, &r->only_ops);
+    if (!s) s = ssa_open("cpu", NULL, &r->cpu, r->err);
+    if (s) verify_runner_close(r);
+    r->started = now();
+    return s;
+}
+
+void verify_runner_close(verify_runner *r) {
+    ssa_close(r->cpu);
+    if (r->filtered) regfree(&r->filter);
+    if (r->only_ops) regfree(&r->ops);
+    r->cpu = NULL;
+    r->filtered = r->only_ops = false;
+}
+
+static ssa_status walk(verify_runner *r) {
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
     verify_case_list list;
     unsigned wanted = r->options.dtypes ? r->options.dtypes : 1u << SSA_F32 | 1u << SSA_F16 | 1u << SSA_BF16;
-    if (r->options.filter) {
-        int bad = regcomp(&r->filter, r->options.filter, REG_EXTENDED | REG_NOSUB);
-        if (bad) return ssa_fail(r->err, SSA_ERR_INPUT, "filter \"%s\" is not a regular expression", r->options.filter);
-        r->filtered = true;
-    }
-    ssa_status s = ssa_open("cpu", NULL, &r->cpu, r->err);
-    if (!s) s = verify_cases(&list, r->err);
+    SSA_TRY(verify_runner_open(r));
+    ssa_status s = verify_cases(&list, r->err);
     if (!s) {
-        r->started = now();
         for (int i = 0; i < list.count && !s; i++)
             for (int d = 0; d < 3 && !s; d++)
-                if (wanted >> dtypes[d] & 1) s = run_case(r, &list.at[i], dtypes[d], i + d);
+                if (wanted >> dtypes[d] & 1) s = verify_runner_case(r, &list.at[i], dtypes[d], i + d);
         free(list.at);
     }
-    ssa_close(r->cpu);
-    if (r->filtered) regfree(&r->filter);
+    verify_runner_close(r);
     return s;
 }
 
 ssa_status verify_ops(ssa_context *ctx, const verify_options *options, verify_callback callback, void *user, ssa_error *err) {
-    runner r = {.mode = "ops", .dev = ctx, .callback = callback, .user = user, .err = err};
+    verify_runner r = {.mode = "ops", .dev = ctx, .callback = callback, .user = user, .err = err};
     if (options) r.options = *options;
     return walk(&r);
 }
 
 ssa_status verify_repeat(ssa_context *ctx, const verify_options *options, int times, void (*before)(void *user, int i), verify_callback callback,
                          void *user, ssa_error *err) {
-    runner r = {.mode = "repeat", .dev = ctx, .callback = callback, .user = user, .err = err, .times = times, .before = before};
+    verify_runner r = {.mode = "repeat", .dev = ctx, .callback = callback, .user = user, .err = err, .times = times, .before = before};
     if (options) r.options = *options;
     return walk(&r);
 }

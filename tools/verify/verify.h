@@ -5,24 +5,34 @@
  *   inputs.c   operands of a case: random data suited to each operand, in buffers with guard zones
  *   compare.c  the error measures, their limits, and the written exceptions
  *   ops.c      runs a case on the CPU and on the device, twice, and reports rows
- *   grad.c     the CPU's backward operations against finite differences in f64 */
+ *   wide.c     the same case once more in f64: how far from the truth device and CPU are
+ *   exact.c    inputs for which every partial sum is representable: bit-identical results
+ *   stress.c   cases drawn at random
+ *   grad.c     the CPU's backward operations against finite differences in f64
+ *
+ * session.h has what stands above these: devices, variants, reports. README.md: the error model. */
 #ifndef SSA_VERIFY_H
 #define SSA_VERIFY_H
 
 #include "ssa/ssa.h"
+#include <regex.h>
 
 typedef enum { VERIFY_OK, VERIFY_FAILED, VERIFY_UNSUPPORTED, VERIFY_SKIPPED } verify_status;
 const char *verify_status_name(verify_status s);
 
 /* One finding: an output of a case. Strings live as long as the callback runs. */
 typedef struct verify_row {
-    const char   *mode;    /* "ops", "repeat", "grad" */
+    const char   *mode;    /* "ops", "repeat", "exact", "stress", "grad", ... */
     const char   *op;
     const char   *text;    /* the case: "B=1 T=63 Q=6 H=2 D=16 accumulate" */
     const char   *device;
+    const char   *variant; /* of the kernels: "portable", "widened", ...; NULL: verify_ops does not know */
     const char   *output;  /* name of the operand */
     ssa_dtype     dtype;
     double        error, limit; /* NMSE; grad: relative error; select: share of queries whose set differs */
+    double        ulp;         /* largest error in units of the last place of max(|want|, rms of the output); -1: not counted */
+    double        device_wide; /* NMSE of the device against the CPU in f64, and of the CPU's f32 against it; -1: not computed */
+    double        cpu_wide;
     verify_status status;
     char          reason[640];  /* why it is not ok, or what exception applies; empty if neither */
 } verify_row;
@@ -35,6 +45,9 @@ typedef struct verify_options {
     unsigned    dtypes;  /* bits 1 << SSA_F32 ...; 0: f32, f16, bf16 */
     uint64_t    seed;
     double      seconds; /* time budget; cases beyond it are reported as skipped; 0: none */
+    bool        wide;    /* f32 cases once more in f64 */
+    const char *variant; /* what the rows say */
+    const char *ops;     /* extended regular expression over the operation's name; NULL: all of them */
 } verify_options;
 
 /* Every operation on ctx against the CPU: outputs poisoned, guard zones checked, run twice (the second time recorded and
@@ -44,6 +57,13 @@ ssa_status verify_ops(ssa_context *ctx, const verify_options *options, verify_ca
 /* Every operation `times` times on ctx, before(user, i) called first each time (set threads, start other work): equal bits. */
 ssa_status verify_repeat(ssa_context *ctx, const verify_options *options, int times, void (*before)(void *user, int i), verify_callback callback,
                          void *user, ssa_error *err);
+
+/* Cases whose every partial sum is representable: bit for bit as on the CPU. */
+ssa_status verify_exact(ssa_context *ctx, const verify_options *options, verify_callback callback, void *user, ssa_error *err);
+
+/* Cases first .. first + count - 1 of the sequence that the seed begins. */
+ssa_status verify_stress(ssa_context *ctx, const verify_options *options, int64_t first, int64_t count, verify_callback callback, void *user,
+                         ssa_error *err);
 
 /* Backward operations of the CPU in f64 against central differences; filter over "op f64 case". */
 ssa_status verify_grad(const verify_options *options, verify_callback callback, void *user, ssa_error *err);
@@ -99,7 +119,37 @@ typedef struct verify_job {
     uint64_t           random; /* state of the generator */
     ssa_context       *cpu;
     verify_operand     operand[SSA_MAX_OPERANDS];
+    double            *wide[SSA_MAX_OPERANDS]; /* outputs in f64, where computed */
 } verify_job;
+
+/* What runs cases. A mode sets what differs: how inputs are made from the ordinary ones, how outputs are compared. */
+typedef struct verify_runner verify_runner;
+struct verify_runner {
+    const char      *mode;
+    ssa_context     *dev, *cpu;
+    verify_options   options;
+    regex_t          filter, ops;
+    bool             filtered, only_ops;
+    verify_callback  callback;
+    void            *user;
+    ssa_error       *err;
+    double           started;
+    int              times; /* verify_repeat */
+    void           (*before)(void *user, int i);
+    bool             any_offsets;                         /* operands begin at random elements */
+    void           (*prepare)(verify_job *job);           /* behind verify_fill; may be NULL */
+    void           (*compare)(const verify_job *job, int i, verify_row *row);
+    void           (*finished)(verify_runner *r, verify_job *job); /* a case has run, its operands are still on the device; may be NULL */
+};
+
+ssa_status verify_runner_open(verify_runner *r); /* opens the CPU, compiles the filters */
+void       verify_runner_close(verify_runner *r);
+/* One case, where the filters let it through; number varies the data and the offsets. */
+ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number);
+bool       verify_runner_late(const verify_runner *r); /* the time budget is spent */
+
+/* Runs the job's case on the CPU in f64 and keeps the outputs in job->wide; nothing happens where f64 says nothing. */
+ssa_status verify_wide(verify_job *job);
 
 /* What a case makes of operand i of its operation; whether a dtype of the `a` operands makes a case of its own. */
 ssa_dtype verify_dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_dtype act);

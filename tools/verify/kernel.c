@@ -1,0 +1,212 @@
+/* A user's kernel in the place of one of ours: same bindings and parameters, checked against the CPU over every case whose
+ * operation launches that kernel, and timed beside ours on the same cases. */
+#include "session.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAMES = 96, REPEATS = 5, SHOWN = 12 };
+
+typedef struct bench {
+    session     *s;
+    ssa_context *ours, *theirs;
+    const char  *name;               /* of the kernel */
+    bool         used;               /* by the case at hand */
+    char         seen[NAMES][48];    /* kernels met so far, for the complaint about an unknown name */
+    int          names, cases;
+    double       time[2], total[2];  /* ours, theirs: ns of the case at hand; sums */
+    bool         timed[2];
+    cJSON       *timings;
+} bench;
+
+static void note_kernel(void *user, const char *kernel) {
+    bench *b = user;
+    if (!strcmp(kernel, b->name)) b->used = true;
+    for (int i = 0; i < b->names; i++)
+        if (!strcmp(b->seen[i], kernel)) return;
+    if (b->names < NAMES) snprintf(b->seen[b->names++], sizeof b->seen[0], "%s", kernel);
+}
+
+/* Whether the case's operation launches the kernel: a dry lowering on operands without contents. */
+static bool uses(bench *b, const verify_case *c, ssa_dtype act) {
+    ssa_op_info    info;
+    verify_operand o;
+    ssa_tensor     t[SSA_MAX_OPERANDS] = {{0}};
+    ssa_status     s = SSA_OK;
+    ssa_op_describe(c->op, &info);
+    for (int i = 0; i < info.count && !s; i++) {
+        verify_shape_of(c, &info.operand[i], i, &o);
+        s = ssa_tensor_create(b->ours, verify_dtype_of(c, &info.operand[i], act), o.rank, o.shape, &t[i]);
+    }
+    b->used = false;
+    if (!s) s = ssa_kernels_of(b->ours, c->op, info.count, t, &c->attr, note_kernel, b);
+    for (int i = 0; i < info.count; i++) ssa_tensor_free(b->ours, &t[i]);
+    if (s) ssa_error_clear(ssa_context_error(b->ours));
+    return b->used;
+}
+
+static double profiled(ssa_context *ctx, const char *op) {
+    ssa_profile_row rows[SSA_OP_COUNT + 8];
+    int             count = 0;
+    double          ns = 0;
+    if (ssa_profile_read(ctx, rows, SSA_OP_COUNT + 8, &count)) return 0;
+    for (int i = 0; i < count && i < SSA_OP_COUNT + 8; i++)
+        if (!strcmp(rows[i].op, op)) ns += rows[i].ns;
+    return ns;
+}
+
+/* Device time of the operation, the smallest of REPEATS; the clock on the wall where the driver has no timestamps. */
+static void time_job(verify_runner *r, verify_job *job) {
+    bench       *b = r->user;
+    int          which = r->dev == b->theirs;
+    ssa_tensor   t[SSA_MAX_OPERANDS];
+    ssa_program *program = NULL;
+    double       best = INFINITY;
+    for (int i = 0; i < job->info.count; i++) t[i] = job->operand[i].dev;
+    bool bad = ssa_record_begin(r->dev);
+    if (!bad) bad = ssa_run(r->dev, job->c->op, job->info.count, t, &job->c->attr);
+    bad = ssa_record_end(r->dev, &program) || bad || ssa_replay(r->dev, program) || ssa_wait(r->dev);
+    profiled(r->dev, job->info.name); /* forgets what ran before */
+    for (int i = 0; i < REPEATS && !bad; i++) {
+        double start = session_now();
+        bad = ssa_replay(r->dev, program) || ssa_wait(r->dev);
+        double wall = 1e9 * (session_now() - start), ns = profiled(r->dev, job->info.name);
+        best = fmin(best, ns > 0 ? ns : wall);
+    }
+    ssa_program_free(r->dev, program);
+    ssa_error_clear(ssa_context_error(r->dev));
+    b->timed[which] = !bad;
+    b->time[which] = best;
+}
+
+static void theirs_row(void *user, const verify_row *row) { session_row(((bench *)user)->s, row); }
+static void ours_row(void *user, const verify_row *row) { (void)user, (void)row; }
+
+static void keep_time(bench *b, const verify_case *c, ssa_dtype act) {
+    if (!b->timed[0] || !b->timed[1]) return;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "op", ssa_op_name(c->op));
+    cJSON_AddStringToObject(o, "dtype", ssa_dtype_name(act));
+    cJSON_AddStringToObject(o, "case", c->text);
+    cJSON_AddStringToObject(o, "device", ssa_context_device(b->ours));
+    cJSON_AddNumberToObject(o, "ours_ns", b->time[0]);
+    cJSON_AddNumberToObject(o, "yours_ns", b->time[1]);
+    cJSON_AddItemToArray(b->timings, o);
+    for (int i = 0; i < 2; i++) b->total[i] += b->time[i];
+}
+
+static ssa_status walk(bench *b, const verify_options *options, ssa_error *err) {
+    static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
+    verify_runner          theirs = {.mode = "kernel", .dev = b->theirs, .options = *options, .callback = theirs_row, .user = b, .err = err, .finished = time_job};
+    verify_runner          ours = theirs;
+    verify_case_list       list = {0};
+    ours.dev = b->ours;
+    ours.callback = ours_row;
+    ours.options.wide = false;
+    SSA_TRY(verify_runner_open(&theirs));
+    ssa_status s = verify_runner_open(&ours);
+    if (!s) s = verify_cases(&list, err);
+    for (int i = 0; i < list.count && !s; i++)
+        for (int d = 0; d < 3 && !s; d++) {
+            const verify_case *c = &list.at[i];
+            if (!(options->dtypes >> dtypes[d] & 1) || !verify_dtype_applies(c, dtypes[d]) || !uses(b, c, dtypes[d])) continue;
+            b->cases++;
+            b->timed[0] = b->timed[1] = false;
+            s = verify_runner_case(&theirs, c, dtypes[d], i + d);
+            if (!s) s = verify_runner_case(&ours, c, dtypes[d], i + d);
+            if (!s) keep_time(b, c, dtypes[d]);
+        }
+    free(list.at);
+    verify_runner_close(&ours);
+    verify_runner_close(&theirs);
+    return s;
+}
+
+static int longer(const void *a, const void *b) {
+    double x = report_number(*(cJSON *const *)a, "ours_ns"), y = report_number(*(cJSON *const *)b, "ours_ns");
+    return (x < y) - (x > y);
+}
+
+/* The cases that take longest, then the sum. */
+static void print_times(const bench *b) {
+    int     count = cJSON_GetArraySize(b->timings), i = 0;
+    cJSON **row = calloc((size_t)count + 1, sizeof *row), *o;
+    if (!row || !count) {
+        free(row);
+        return;
+    }
+    cJSON_ArrayForEach(o, b->timings) row[i++] = o;
+    qsort(row, (size_t)count, sizeof *row, longer);
+    printf("  %10s %10s %7s  of the whole operation, microseconds\n", "ours", "yours", "");
+    for (i = 0; i < count && i < SHOWN; i++) {
+        double ours = report_number(row[i], "ours_ns"), yours = report_number(row[i], "yours_ns");
+        printf("  %10.1f %10.1f %6.2fx  %s %s %s\n", ours / 1e3, yours / 1e3, ours / yours, report_text(row[i], "op"), report_text(row[i], "dtype"),
+               report_text(row[i], "case"));
+    }
+    printf("  %10.1f %10.1f %6.2fx  all %d cases\n", b->total[0] / 1e3, b->total[1] / 1e3, b->total[0] / b->total[1], count);
+    free(row);
+}
+
+static ssa_status unknown(bench *b, ssa_error *err) {
+    char   names[380] = "";
+    size_t used = 0;
+    for (int i = 0; i < b->names && used + 50 < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? " " : "", b->seen[i]);
+    return ssa_fail(err, SSA_ERR_INPUT, "no case launches a kernel %.40s; there are %s", b->name, names);
+}
+
+static char *read_file(const char *path, size_t *bytes, ssa_error *err) {
+    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    long  size = -1;
+    if (f && !fseek(f, 0, SEEK_END)) size = ftell(f);
+    if (size > 0 && !fseek(f, 0, SEEK_SET)) text = malloc((size_t)size + 1);
+    if (text) text[*bytes = fread(text, 1, (size_t)size, f)] = 0;
+    if (f) fclose(f);
+    if (!text) ssa_fail(err, SSA_ERR_INPUT, "kernel file %s cannot be read, or is empty", path);
+    return text;
+}
+
+/* Which API takes a file, by its ending. */
+static const char *api_of(const char *path) {
+    const char *dot = strrchr(path, '.');
+    if (!dot) return NULL;
+    return !strcmp(dot, ".cl") ? "opencl" : !strcmp(dot, ".comp") || !strcmp(dot, ".glsl") || !strcmp(dot, ".spv") ? "vulkan" : NULL;
+}
+
+ssa_status mode_kernel(session *s, const char *device, ssa_error *err) {
+    const char    *api = api_of(s->kernel_file);
+    size_t         bytes = 0;
+    verify_options options = s->options;
+    bench          b = {.s = s, .name = s->kernel_as};
+    if (!api) return ssa_fail(err, SSA_ERR_INPUT, "%s is not .comp (GLSL), .spv (SPIR-V) or .cl (OpenCL C)", s->kernel_file);
+    if (strncmp(device, api, strlen(api))) {
+        session_note(s, "kernel", s->kernel_file, NULL, VERIFY_SKIPPED, "the file is for %s", api);
+        return SSA_OK;
+    }
+    char *code = read_file(s->kernel_file, &bytes, err);
+    if (!code) return SSA_ERR_INPUT;
+    /* SPIR-V has its storage type compiled in. */
+    if (!options.dtypes) options.dtypes = strstr(s->kernel_file, ".spv") ? 1u << SSA_F32 : 7;
+    options.variant = s->kernel_file;
+    options.wide = true;
+    options.seconds = session_left(s);
+    ssa_status status = session_context(s, device, &(ssa_open_options){.profile = true}, &b.ours, err);
+    if (!status && b.ours)
+        status = session_context(s, device, &(ssa_open_options){.profile = true, .kernel_name = b.name, .kernel_code = code, .kernel_bytes = bytes}, &b.theirs, err);
+    if (!status && b.theirs) {
+        b.timings = cJSON_CreateArray();
+        status = walk(&b, &options, err);
+        if (!status && !b.cases) status = unknown(&b, err);
+        if (!status) print_times(&b);
+        cJSON *all = cJSON_GetObjectItem(s->report, "timings"), *o;
+        if (!all) all = cJSON_AddArrayToObject(s->report, "timings");
+        while ((o = cJSON_DetachItemFromArray(b.timings, 0))) cJSON_AddItemToArray(all, o);
+        cJSON_Delete(b.timings);
+    }
+    ssa_close(b.theirs);
+    ssa_close(b.ours);
+    free(code);
+    return status;
+}

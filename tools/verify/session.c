@@ -1,0 +1,199 @@
+/* A session: the report as a JSON tree, what the console shows meanwhile, and the time budget. */
+#include "session.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double session_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+ssa_status session_open(session *s, ssa_error *err) {
+    char      when[32];
+    time_t    now = time(NULL);
+    struct tm utc;
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    s->started = session_now();
+    s->report = cJSON_CreateObject();
+    cJSON_AddStringToObject(s->report, "format", "ssa-verify");
+    cJSON_AddNumberToObject(s->report, "version", SESSION_FORMAT);
+    cJSON_AddStringToObject(s->report, "time", when);
+    cJSON_AddStringToObject(s->report, "limits", s->limits ? s->limits : "");
+    cJSON_AddBoolToObject(s->report, "full", s->options.full);
+    cJSON_AddNumberToObject(s->report, "seed", (double)s->options.seed);
+    s->records = cJSON_AddArrayToObject(s->report, "devices");
+    s->rows = cJSON_AddArrayToObject(s->report, "rows");
+    return s->rows ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the report");
+}
+
+void session_close(session *s) {
+    cJSON_Delete(s->report);
+    s->report = s->rows = s->records = NULL;
+}
+
+void session_begin(session *s, const char *mode, const char *device, double share) {
+    double now = session_now();
+    memset(s->tally, 0, sizeof s->tally);
+    s->mode = mode;
+    s->device = device;
+    s->deadline = s->budget > 0 ? now + fmax(0, s->started + s->budget - now) * share : 0;
+    printf("%s on %s\n", mode, device);
+    fflush(stdout);
+}
+
+double session_left(const session *s) { return s->deadline > 0 ? fmax(1e-9, s->deadline - session_now()) : 0; }
+
+static void print_tally(const char *name, const session_tally *t) {
+    char text[128] = "";
+    int  used = 0, rows = 0;
+    for (int i = 0; i < 4; i++) {
+        rows += t->count[i];
+        if (t->count[i]) used += snprintf(text + used, sizeof text - (size_t)used, "%s%d %s", used ? ", " : "", t->count[i], verify_status_name(i));
+    }
+    if (!rows) return;
+    printf("  %-17s %-40s", name, text);
+    if (t->share > 0) printf(" worst %.1e of its limit", t->share);
+    if (t->ulp > 0) printf(", %.3g ULP", t->ulp);
+    printf("\n");
+}
+
+void session_end(session *s) {
+    for (int op = 0; op <= SSA_OP_COUNT; op++) print_tally(op < SSA_OP_COUNT ? ssa_op_name((ssa_op)op) : s->mode, &s->tally[op]);
+    fflush(stdout);
+}
+
+static session_tally *tally_of(session *s, const char *op) {
+    for (int i = 0; i < SSA_OP_COUNT; i++)
+        if (!strcmp(op, ssa_op_name((ssa_op)i))) return &s->tally[i];
+    return &s->tally[SSA_OP_COUNT];
+}
+
+static void put_number(cJSON *o, const char *name, double v) {
+    if (isfinite(v) && v >= 0) cJSON_AddNumberToObject(o, name, v);
+}
+
+void session_row(void *user, const verify_row *row) {
+    session       *s = user;
+    cJSON         *o = cJSON_CreateObject();
+    session_tally *t = tally_of(s, row->op);
+    double         share = row->limit > 0 ? row->error / row->limit : 0;
+    char           reason[900];
+    snprintf(reason, sizeof reason, "%s", row->reason);
+    if (row->status == VERIFY_FAILED && !strcmp(row->mode, "stress")) {
+        const char *k = strstr(row->text, "case=");
+        snprintf(reason, sizeof reason, "%s; again: ssa verify stress --device %s --seed %llu --case %s", row->reason, row->device,
+                 (unsigned long long)s->options.seed, k ? k + 5 : "?");
+    }
+    t->count[row->status]++;
+    s->total[row->status]++;
+    if (row->status == VERIFY_OK && share > t->share) t->share = share;
+    if (row->status == VERIFY_OK && row->ulp > t->ulp) t->ulp = row->ulp;
+    cJSON_AddStringToObject(o, "mode", row->mode);
+    cJSON_AddStringToObject(o, "op", row->op);
+    cJSON_AddStringToObject(o, "dtype", ssa_dtype_name(row->dtype));
+    cJSON_AddStringToObject(o, "case", row->text);
+    cJSON_AddStringToObject(o, "output", row->output);
+    cJSON_AddStringToObject(o, "device", row->device);
+    cJSON_AddStringToObject(o, "variant", row->variant ? row->variant : "");
+    cJSON_AddStringToObject(o, "status", verify_status_name(row->status));
+    cJSON_AddStringToObject(o, "reason", reason);
+    if (row->status == VERIFY_OK || row->status == VERIFY_FAILED) {
+        put_number(o, "error", row->error);
+        put_number(o, "limit", row->limit);
+        put_number(o, "ulp", row->ulp);
+        put_number(o, "err_device_vs_f64", row->device_wide);
+        put_number(o, "err_cpu_vs_f64", row->cpu_wide);
+    }
+    cJSON_AddItemToArray(s->rows, o);
+    if (row->status != VERIFY_FAILED) return;
+    printf("FAILED %s %s %s %s [%s %s]: %s: %s\n", row->mode, row->op, ssa_dtype_name(row->dtype), row->text, row->device,
+           row->variant ? row->variant : "", row->output, reason);
+    fflush(stdout);
+}
+
+void session_note(session *s, const char *op, const char *text, const char *variant, verify_status status, const char *format, ...) {
+    verify_row row = {.mode = s->mode, .op = op, .text = text, .device = s->device, .variant = variant, .output = "all", .ulp = -1, .device_wide = -1,
+                      .cpu_wide = -1, .status = status};
+    va_list    args;
+    va_start(args, format);
+    vsnprintf(row.reason, sizeof row.reason, format, args);
+    va_end(args);
+    session_row(s, &row);
+}
+
+/* -- devices ----------------------------------------------------------------------------------------------------------------- */
+
+static cJSON *list_devices(ssa_error *err) {
+    char  *text = NULL;
+    size_t bytes = 0;
+    FILE  *f = open_memstream(&text, &bytes);
+    if (!f) {
+        ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
+        return NULL;
+    }
+    ssa_status s = ssa_list_devices(f, true);
+    fclose(f);
+    cJSON *list = s ? NULL : cJSON_Parse(text);
+    free(text);
+    if (!list) ssa_fail(err, SSA_ERR_RUNTIME, "the devices cannot be listed");
+    return list;
+}
+
+static ssa_status add_device(char device[SESSION_DEVICES][32], int *count, const char *name, ssa_error *err) {
+    if (*count == SESSION_DEVICES) return ssa_fail(err, SSA_ERR_INPUT, "%s is one device too many: %d are taken at once", name, SESSION_DEVICES);
+    snprintf(device[(*count)++], 32, "%s", name);
+    return SSA_OK;
+}
+
+/* SSA_LIMITS that is wrong makes every device of an API "unavailable", with its sentence. */
+static ssa_status check_limits(const cJSON *list, ssa_error *err) {
+    const cJSON *o;
+    cJSON_ArrayForEach(o, list)
+        if (strstr(report_text(o, "unavailable"), "SSA_LIMITS")) return ssa_fail(err, SSA_ERR_INPUT, "%s", report_text(o, "unavailable"));
+    return SSA_OK;
+}
+
+ssa_status session_devices(session *s, const char *names, char device[SESSION_DEVICES][32], int *count, ssa_error *err) {
+    *count = 0;
+    cJSON      *list = list_devices(err), *o;
+    ssa_status  status = list ? check_limits(list, err) : SSA_ERR_RUNTIME;
+    ssa_context *ctx;
+    if (!status && !strcmp(names, "all")) {
+        cJSON_ArrayForEach(o, list)
+            if (!status && *report_text(o, "device")) status = add_device(device, count, report_text(o, "device"), err);
+    } else if (!status) {
+        for (const char *p = names; *p && !status; p += p[strcspn(p, ",")] == ',' ? strcspn(p, ",") + 1 : strcspn(p, ",")) {
+            char name[64];
+            snprintf(name, sizeof name, "%.*s", (int)strcspn(p, ","), p);
+            status = ssa_open(name, NULL, &ctx, err); /* the canonical name, or a sentence that tells what there is */
+            if (status) break;
+            status = add_device(device, count, ssa_context_device(ctx), err);
+            ssa_close(ctx);
+        }
+        if (!status && !*count) status = ssa_fail(err, SSA_ERR_INPUT, "--device names no device");
+    }
+    for (int i = 0; i < *count && !status; i++)
+        cJSON_ArrayForEach(o, list)
+            if (!strcmp(report_text(o, "device"), device[i])) cJSON_AddItemToArray(s->records, cJSON_Duplicate(o, true));
+    cJSON_Delete(list);
+    return status;
+}
+
+ssa_status session_context(session *s, const char *device, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+    ssa_error why = {0};
+    cJSON    *o;
+    (void)err;
+    if (ssa_open(device, options, out, &why)) {
+        *out = NULL;
+        session_note(s, "device", "opening", NULL, why.status == SSA_ERR_UNSUPPORTED ? VERIFY_UNSUPPORTED : VERIFY_FAILED, "%s", why.text);
+        return SSA_OK;
+    }
+    cJSON_ArrayForEach(o, s->records)
+        if (!strcmp(report_text(o, "device"), device) && !cJSON_GetObjectItem(o, "description"))
+            cJSON_AddStringToObject(o, "description", ssa_context_description(*out));
+    return SSA_OK;
+}

@@ -1,0 +1,124 @@
+/* Kernel variants: what a device can be made to run besides what it chooses. Each is forced by an environment variable that the
+ * device reads when it is opened (the matrix product's: when it meets the first one). */
+#include "session.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct variant {
+    const char *name, *api; /* api: a prefix of the device's name */
+    const char *variable, *value;
+    unsigned    dtypes;     /* 0: all */
+    const char *ops;        /* regular expression; NULL: all */
+    bool        other;      /* beside the device's first pass, which covers everything */
+} variant;
+
+enum { HALVES = 1u << SSA_F16 | 1u << SSA_BF16 };
+
+/* A new variant of a kernel: a line here. The first of a device's lines is how it runs by itself; OpenCL's is pinned to our own
+ * matrix product, since measuring would decide otherwise from run to run. */
+static const variant variants[] = {
+    {"portable", "vulkan", NULL, NULL, 0, NULL, false},
+    {"portable", "opencl", "SSA_GEMM", "own", 0, NULL, false},
+    {"AVX2", "cpu", NULL, NULL, 0, NULL, false},
+    {"portable", "cpu", "SSA_CPU_PORTABLE", "1", 1u << SSA_F32, NULL, true},
+    {"widened", "vulkan", "SSA_LIMITS", "storage16=0", HALVES, NULL, true},
+    {"widened", "opencl", "SSA_LIMITS", "storage16=0", HALVES, NULL, true},
+    {"narrow", "vulkan", "SSA_LIMITS", "invocations=128", 1u << SSA_F32, "^(sum|sumsq)$", true},
+    {"narrow", "opencl", "SSA_LIMITS", "invocations=128", 1u << SSA_F32, "^(sum|sumsq)$", true},
+    {"clblast", "opencl", "SSA_GEMM", "clblast", 1u << SSA_F32, "^(matmul|lm_loss|lm_loss_grad)$", true},
+};
+
+/* Sets a variable (limits are added to those in force) and tells what it was: the caller's to free. */
+static char *set(const variant *v) {
+    const char *old = getenv(v->variable);
+    char       *kept = old ? strdup(old) : NULL, text[256];
+    bool        both = kept && *kept && !strcmp(v->variable, "SSA_LIMITS");
+    snprintf(text, sizeof text, "%s%s%s", both ? kept : "", both ? "," : "", v->value);
+    setenv(v->variable, text, 1);
+    return kept;
+}
+
+static void restore(const variant *v, char *kept) {
+    if (kept) setenv(v->variable, kept, 1);
+    else unsetenv(v->variable);
+    free(kept);
+}
+
+static bool has_storage16(const session *s, const char *device) {
+    const cJSON *o;
+    cJSON_ArrayForEach(o, s->records)
+        if (!strcmp(report_text(o, "device"), device)) return cJSON_IsTrue(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "limits"), "storage16"));
+    return false;
+}
+
+typedef struct chosen { int clblast, own; } chosen;
+
+static void count_choice(void *user, const char *line) {
+    chosen *c = user;
+    if (!strncmp(line, "gemm", 4) && strstr(line, " clblast")) c->clblast++;
+    else c->own++;
+}
+
+/* A forced CLBlast that is absent, or wrong and so refused, must not pass for one that was checked. */
+static void tell_clblast(session *s, ssa_context *ctx, const char *name) {
+    chosen c = {0};
+    ssa_choices_get(ctx, count_choice, &c);
+    if (!c.clblast)
+        session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED, c.own ? "CLBlast is refused for all %d classes of shapes: it is wrong or fails"
+                                                                             : "CLBlast is not installed, or no case asked for it", c.own);
+    else if (c.own)
+        session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED, "CLBlast is refused for %d of %d classes of shapes: it is wrong or fails; our own kernel ran",
+                     c.own, c.own + c.clblast);
+}
+
+static ssa_status run_one(session *s, const char *device, const variant *v, bool wide_storage, session_run run, ssa_error *err) {
+    ssa_context   *ctx;
+    verify_options o = s->options;
+    char          *kept = v->variable ? set(v) : NULL;
+    ssa_status     status = session_context(s, device, NULL, &ctx, err);
+    bool           cpu = !strcmp(device, "cpu");
+    if (cpu && v->variable) restore(v, kept); /* the reference is to run as ever */
+    if (ctx) {
+        o.seconds = session_left(s);
+        o.variant = v->name;
+        o.ops = v->ops;
+        if (v->dtypes) o.dtypes = (s->options.dtypes ? s->options.dtypes : 7) & v->dtypes;
+        if (!o.dtypes && !v->dtypes) o.dtypes = 7;
+        unsigned all = o.dtypes;
+        if (cpu && !v->other && !strstr(ssa_context_description(ctx), "AVX2")) o.variant = "portable";
+        /* The first pass in two: what runs on 16-bit buffers is a variant of its own. */
+        if (!v->other && !cpu) {
+            o.dtypes = all & 1u << SSA_F32;
+            if (o.dtypes) status = run(s, ctx, &o, err);
+            o.variant = wide_storage ? "storage16" : "widened";
+            o.dtypes = all & HALVES;
+            o.seconds = session_left(s);
+        }
+        if (!status && o.dtypes) status = run(s, ctx, &o, err);
+        if (!status && !strcmp(v->name, "clblast")) tell_clblast(s, ctx, v->name);
+        ssa_close(ctx);
+    }
+    if (!cpu && v->variable) restore(v, kept);
+    if (status && status != SSA_ERR_INPUT) { /* the device is lost, or memory: a finding, and the next variant gets its turn */
+        session_note(s, "device", "running", v->name, VERIFY_FAILED, "%s", err->text);
+        ssa_error_clear(err);
+        status = SSA_OK;
+    }
+    return status;
+}
+
+ssa_status session_variants(session *s, const char *device, session_run run, ssa_error *err) {
+    bool storage16 = has_storage16(s, device);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        const variant *v = &variants[i];
+        if (strncmp(device, v->api, strlen(v->api))) continue;
+        if (!strcmp(v->name, "widened") && !storage16) {
+            session_note(s, "device", "16-bit storage", "storage16", VERIFY_UNSUPPORTED, "the device has no 16-bit buffers; bf16 and f16 are widened");
+            continue;
+        }
+        /* CLBlast compiles for minutes on a CPU, anew in every context: `ops` has it, once. */
+        if (s->everything && !s->options.full && !strcmp(v->name, "clblast") && strcmp(s->mode, "ops")) continue;
+        SSA_TRY(run_one(s, device, v, storage16, run, err));
+    }
+    return SSA_OK;
+}
