@@ -89,5 +89,9 @@ foreach(family vega10 navi21 gfx1100)
     ENV RADV_FORCE_FAMILY=${family} VK_DRIVER_FILES=${RADV} VK_ICD_FILENAMES=${RADV} XDG_RUNTIME_DIR=${CMAKE_BINARY_DIR})
 endforeach()
 
+# Every OpenCL kernel through Intel's and AMD's compilers, one card each; SSA_TEST_ALL=1 tests/compile_opencl.sh takes all seven.
+ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh TIMEOUT 3000)
+
 # The command, as a user meets it.
 ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
+ssa_test(verify ${CMAKE_SOURCE_DIR}/tests/verify.sh $<TARGET_FILE:ssa_command>)

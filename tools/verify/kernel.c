@@ -189,7 +189,8 @@ ssa_status mode_kernel(session *s, const char *device, ssa_error *err) {
     if (!code) return SSA_ERR_INPUT;
     /* SPIR-V has its storage type compiled in. */
     if (!options.dtypes) options.dtypes = strstr(s->kernel_file, ".spv") ? 1u << SSA_F32 : 7;
-    options.variant = s->kernel_file;
+    const char *slash = strrchr(s->kernel_file, '/');
+    options.variant = slash ? slash + 1 : s->kernel_file;
     options.wide = true;
     options.seconds = session_left(s);
     ssa_status status = session_context(s, device, &(ssa_open_options){.profile = true}, &b.ours, err);

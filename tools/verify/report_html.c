@@ -121,13 +121,16 @@ static const cJSON *record(const page *p, const column *c) {
 
 static bool same_device(const column *a, const column *b) { return a->report == b->report && !strcmp(a->device, b->device); }
 
-static void head(const page *p) {
+/* used: the columns that have anything under the mode at hand */
+static void head(const page *p, const bool *used) {
     FILE *f = p->out;
     fprintf(f, "<thead><tr><th rowspan=2 class=corner>operation</th>");
     for (int i = 0, n; i < p->columns; i += n) {
         const cJSON *r = record(p, &p->column[i]);
-        for (n = 1; i + n < p->columns && same_device(&p->column[i], &p->column[i + n]);) n++;
-        fprintf(f, "<th colspan=%d class=device title=\"", n);
+        int          shown = used[i];
+        for (n = 1; i + n < p->columns && same_device(&p->column[i], &p->column[i + n]); n++) shown += used[i + n];
+        if (!shown) continue;
+        fprintf(f, "<th colspan=%d class=device title=\"", shown);
         text(f, r ? report_text(r, "description") : "");
         fprintf(f, "\"><b>");
         text(f, p->column[i].device);
@@ -137,6 +140,7 @@ static void head(const page *p) {
     }
     fprintf(f, "</tr><tr>");
     for (int i = 0; i < p->columns; i++) {
+        if (!used[i]) continue;
         fprintf(f, "<th class=variant>");
         text(f, *p->column[i].variant ? p->column[i].variant : "\xe2\x80\x94");
         fprintf(f, "</th>");
@@ -225,34 +229,52 @@ static void show_cell(const page *p, int at, int across) {
         fprintf(f, "; ");
         text(f, report_text(first, "reason"));
     }
-    fprintf(f, "\"><i>%s</i> ", marks[status]);
-    if (status == VERIFY_FAILED) fprintf(f, "%d<small>of %d</small>", c->count[VERIFY_FAILED], c->rows);
-    else if (status == VERIFY_OK && c->error > 0) fprintf(f, "%.0e<small>%d</small>", c->error, c->count[VERIFY_OK]);
-    else if (status == VERIFY_OK) fprintf(f, "=<small>%d</small>", c->count[VERIFY_OK]);
-    else fprintf(f, "<small>%d</small>", c->rows);
+    fprintf(f, "\"><span><i>%s</i> ", marks[status]);
+    if (status == VERIFY_FAILED) fprintf(f, "%d</span><small>of %d</small>", c->count[VERIFY_FAILED], c->rows);
+    else if (status == VERIFY_OK && c->error > 0) fprintf(f, "%.0e</span><small>%d</small>", c->error, c->count[VERIFY_OK]);
+    else if (status == VERIFY_OK) fprintf(f, "=</span><small>%d</small>", c->count[VERIFY_OK]);
+    else fprintf(f, "</span><small>%d</small>", c->rows);
     fprintf(f, "</button></td>");
 }
 
-static void matrix(page *p) {
+static const char *what_of(const char *mode) {
+    static const char *const words[][2] = {{"ops", "against the CPU, random data, odd shapes"},
+                                           {"exact", "data whose sums are representable: bit for bit as on the CPU"},
+                                           {"grad", "gradients: finite differences in f64, and the CPU's"},
+                                           {"golden", "outputs of the authors' own code"},
+                                           {"determinism", "the same bits twice, alone and beside other work"},
+                                           {"stress", "random cases"},
+                                           {"kernel", "a user's kernel in the place of ours"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(words[i][0], mode)) return words[i][1];
+    return "";
+}
+
+/* A mode's lines from `first` on; returns the line behind them. */
+static int matrix(page *p, int first) {
     FILE *f = p->out;
-    fprintf(f, "<div class=scroll><table class=matrix>\n");
-    head(p);
-    for (int i = 0; i < p->lines; i++) {
-        if (!i || strcmp(p->line[i].mode, p->line[i - 1].mode)) {
-            fprintf(f, "<tr class=mode><th>");
-            text(f, p->line[i].mode);
-            fprintf(f, "</th><td colspan=%d></td></tr>\n", p->columns);
-        }
+    bool  used[COLUMNS] = {false};
+    int   end = first;
+    for (; end < p->lines && !strcmp(p->line[end].mode, p->line[first].mode); end++)
+        for (int k = 0; k < p->columns; k++) used[k] |= p->cell[end * COLUMNS + k].rows > 0;
+    fprintf(f, "<h2>");
+    text(f, p->line[first].mode);
+    fprintf(f, " <small>%s</small></h2>\n<div class=scroll><table class=matrix>\n", what_of(p->line[first].mode));
+    head(p, used);
+    fprintf(f, "<tbody>");
+    for (int i = first; i < end; i++) {
         fprintf(f, "<tr><th>");
         text(f, p->line[i].op);
         fprintf(f, "</th>");
-        for (int k = 0; k < p->columns; k++) show_cell(p, i, k);
+        for (int k = 0; k < p->columns; k++)
+            if (used[k]) show_cell(p, i, k);
         fprintf(f, "</tr>\n");
     }
-    fprintf(f, "</table></div>\n");
-    for (int i = 0; i < p->lines; i++)
+    fprintf(f, "</tbody></table></div>\n");
+    for (int i = first; i < end; i++)
         for (int k = 0; k < p->columns; k++)
             if (p->cell[i * COLUMNS + k].rows) behind(p, i, k);
+    return end;
 }
 
 /* -- the rest of the page ------------------------------------------------------------------------------------------------------ */
@@ -290,41 +312,43 @@ static void devices(const page *p) {
         }
 }
 
+static void failure(const page *p, const cJSON *row) {
+    FILE  *f = p->out;
+    double error = report_number(row, "error"), limit = report_number(row, "limit");
+    fprintf(f, "<li><b>");
+    text(f, report_text(row, "op"));
+    fprintf(f, "</b> ");
+    text(f, report_text(row, "dtype"));
+    fprintf(f, " ");
+    text(f, report_text(row, "case"));
+    fprintf(f, ": ");
+    text(f, report_text(row, "output"));
+    fprintf(f, " <small>");
+    text(f, report_text(row, "mode"));
+    fprintf(f, " \xc2\xb7 ");
+    text(f, report_text(row, "device"));
+    fprintf(f, " \xc2\xb7 ");
+    text(f, report_text(row, "variant"));
+    if (isfinite(error) && isfinite(limit)) fprintf(f, " \xc2\xb7 error %.2g, limit %.2g", error, limit);
+    fprintf(f, "</small><br>");
+    text(f, report_text(row, "reason"));
+    fprintf(f, "</li>\n");
+}
+
+/* The first few in full view, the others behind a line; a broken device has thousands. */
 static void failures(const page *p, int failed) {
-    FILE        *f = p->out;
+    enum { VIEW = 8, MOST = 300 };
     const cJSON *row;
     int          shown = 0;
     if (!failed) return;
-    fprintf(f, "<h2>What failed</h2><div class=scroll><table class=rows><tr><th>device</th><th>mode</th><th>operation</th><th>case</th><th>output</th>"
-               "<th>error</th><th>limit</th><th>reason</th></tr>");
+    fprintf(p->out, "<h2>What failed</h2><ul class=bad>");
     for (int i = 0; i < p->reports; i++)
         cJSON_ArrayForEach(row, cJSON_GetObjectItem(p->report[i], "rows")) {
-            static const char *const before[] = {"device", "mode", "op"};
-            if (status_of(row) != VERIFY_FAILED || ++shown > 200) continue;
-            fprintf(f, "<tr>");
-            for (int k = 0; k < 3; k++) {
-                fprintf(f, "<td>");
-                text(f, report_text(row, before[k]));
-                if (!k) {
-                    fprintf(f, " ");
-                    text(f, report_text(row, "variant"));
-                }
-                fprintf(f, "</td>");
-            }
-            fprintf(f, "<td>");
-            text(f, report_text(row, "dtype"));
-            fprintf(f, " ");
-            text(f, report_text(row, "case"));
-            fprintf(f, "</td><td>");
-            text(f, report_text(row, "output"));
-            fprintf(f, "</td>");
-            number(f, row, "error");
-            number(f, row, "limit");
-            fprintf(f, "<td class=reason>");
-            text(f, report_text(row, "reason"));
-            fprintf(f, "</td></tr>\n");
+            if (status_of(row) != VERIFY_FAILED || ++shown > MOST) continue;
+            if (shown == VIEW + 1) fprintf(p->out, "</ul><details><summary>%d more%s</summary><ul class=bad>", failed - VIEW, failed > MOST ? ", the first of them" : "");
+            failure(p, row);
         }
-    fprintf(f, "</table></div>\n");
+    fprintf(p->out, "</ul>%s\n", failed > VIEW ? "</details>" : "");
 }
 
 static const char *const style =
@@ -339,16 +363,17 @@ static const char *const style =
     ".scroll{overflow-x:auto;max-width:100%}table{border-collapse:separate;border-spacing:0;font-variant-numeric:tabular-nums}"
     ".matrix{border:1px solid var(--line);border-radius:.4rem}.matrix th,.matrix td{border-bottom:1px solid var(--line);border-right:1px solid var(--line)}"
     ".matrix th{text-align:left;font-weight:500;padding:.15rem .6rem;background:var(--soft);white-space:nowrap}"
-    ".matrix tbody th,.matrix>tr>th,.corner{position:sticky;left:0;z-index:1}.matrix .device{text-align:center;line-height:1.25;padding:.35rem .5rem}"
+    ".matrix tbody th,.corner{position:sticky;left:0;z-index:1}.matrix .device{text-align:center;line-height:1.25;padding:.35rem .5rem}"
     ".device b{display:block}.device span{display:block;font-size:.75rem;color:var(--dim);white-space:normal;max-width:16rem;margin:auto;overflow-wrap:anywhere}"
-    ".matrix .variant{font-size:.78rem;text-align:center;color:var(--dim);padding:.15rem .4rem}.mode th{font-weight:700}.mode td{background:var(--soft)}"
-    ".matrix button{all:unset;cursor:pointer;display:block;width:100%;padding:.2rem .5rem;white-space:nowrap;min-width:5.2rem}"
+    ".matrix .variant{font-size:.78rem;text-align:center;color:var(--dim);padding:.15rem .4rem}"
+    ".matrix button{all:unset;box-sizing:border-box;cursor:pointer;display:flex;justify-content:space-between;gap:.5rem;width:100%;padding:.2rem .5rem;white-space:nowrap;min-width:5.2rem}"
     ".matrix button:hover,.matrix button:focus-visible{outline:2px solid var(--ink);outline-offset:-2px}.matrix i{font-style:normal;font-weight:700}"
-    ".matrix button small{float:right;padding-left:.6rem;color:inherit;opacity:.75}"
+    ".matrix button small{color:inherit;opacity:.75}"
     ".ok{background:var(--ok);color:var(--okink)}.near{background:var(--near);color:var(--nearink)}.failed{background:var(--bad);color:var(--badink)}"
-    ".unsupported{background:var(--un);color:var(--unink)}.skipped{background:var(--skip);color:var(--skipink)}"
+    ".zero{background:var(--soft);color:var(--dim)}.unsupported{background:var(--un);color:var(--unink)}.skipped{background:var(--skip);color:var(--skipink)}"
     ".rows th,.rows td,.record th,.record td{padding:.2rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}"
     ".rows th,.record th{color:var(--dim);font-weight:500;white-space:nowrap}.rows td{white-space:nowrap}.rows .reason{white-space:normal;min-width:16rem}"
+    ".bad{list-style:none;margin:.4rem 0;padding:0 .2rem}.bad li{border-left:4px solid var(--bad);padding:.1rem 0 .1rem .7rem;margin:.45rem 0;overflow-wrap:anywhere}"
     "[popover]{display:none}[popover]:popover-open{display:block;position:fixed;inset:auto 0 0 0;margin:auto;width:min(96vw,80rem);max-height:70vh;overflow:auto;"
     "background:var(--bg);color:var(--ink);border:1px solid var(--line);border-radius:.6rem .6rem 0 0;padding:1rem;box-shadow:0 -6px 30px #0005}"
     "details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0}summary{cursor:pointer;padding:.45rem .8rem;overflow-wrap:anywhere}"
@@ -377,11 +402,10 @@ static void write_page(page *p) {
         text(f, report_text(p->report[i], "limits"));
     }
     fprintf(f, "</p>\n<div class=sum>");
-    for (int i = 0; i < 4; i++) fprintf(f, "<span class=%s>%s %d %s</span>", classes[i], marks[i], total[i], classes[i]);
+    for (int i = 0; i < 4; i++) fprintf(f, "<span class=%s>%s %d %s</span>", total[i] ? classes[i] : "zero", marks[i], total[i], classes[i]);
     fprintf(f, "</div>\n");
     failures(p, total[VERIFY_FAILED]);
-    fprintf(f, "<h2>Operations</h2>\n");
-    matrix(p);
+    for (int i = 0; i < p->lines;) i = matrix(p, i);
     devices(p);
     fprintf(f, "</html>\n");
 }

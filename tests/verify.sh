@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# `ssa verify` as a user meets it: all modes on the CPU, exact and a user's kernels on the software drivers, reports, comparing them,
+# and bad input. usage: tests/verify.sh SSA
+set -u
+ssa=$1
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$root" || exit 1 # golden files lie here
+passed=0 failed=0
+
+# expect STATUS WORDS COMMAND...: exit status, and a pattern (grep -E) in what it prints
+expect() {
+    local status=$1 words=$2 out got
+    shift 2
+    out=$("$@" 2>&1 </dev/null)
+    got=$?
+    if [ $got != "$status" ]; then
+        echo "FAILED: $*"$'\n'"  exit status $got, not $status; it printed: $(tail -c 600 <<<"$out")"
+    elif ! grep -qE -- "$words" <<<"$out"; then
+        echo "FAILED: $*"$'\n'"  no /$words/ in: $(tail -c 600 <<<"$out")"
+    elif [ "$status" = 2 ] && [ "$(grep -c '^ssa: ' <<<"$out")" != 1 ]; then
+        echo "FAILED: $*"$'\n'"  not one sentence: $(tail -c 600 <<<"$out")"
+    else
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+}
+
+# Bad input
+expect 2 'there is no mode dance' "$ssa" verify dance
+expect 2 'needs a mode' "$ssa" verify
+expect 0 'usage: ssa verify MODE' "$ssa" verify --help
+expect 0 'usage: ssa verify stress' "$ssa" verify stress --help
+expect 2 'no option --colour' "$ssa" verify ops --colour red
+expect 2 'filter .*\(.* is not a regular expression' "$ssa" verify ops --device cpu --filter '('
+expect 2 'no case passes the filter nothing' "$ssa" verify ops --device cpu --filter nothing
+expect 2 'no device "tpu"' "$ssa" verify ops --device tpu
+expect 2 'SSA_LIMITS: unknown limit colour' "$ssa" verify ops --device cpu --limits colour=3
+expect 2 'dtype is int4' "$ssa" verify ops --device cpu --dtype int4
+expect 2 'exclude each other' "$ssa" verify ops --device cpu --quick --full
+expect 2 'needs one file and --as NAME' "$ssa" verify kernel x.comp
+expect 2 'golden needs a model folder' "$ssa" verify golden --device cpu
+expect 2 'needs two reports' "$ssa" verify compare "$work/a.json"
+expect 2 'absent.json cannot be read' "$ssa" verify compare "$work/absent.json" "$work/absent.json"
+echo '{"rows": []}' >"$work/bad.json"
+expect 2 'bad.json is not a report' "$ssa" verify compare "$work/bad.json" "$work/bad.json"
+echo '{"format": "ssa-verify", "version": 9, "rows": []}' >"$work/new.json"
+expect 2 'format version 9' "$ssa" verify page "$work/new.json" --html "$work/page.html"
+expect 2 'cannot be written' "$ssa" verify ops --device cpu --filter '^add f32' --json "$work/no/such"
+
+# Everything on the CPU; reports
+expect 0 ' 0 failed' "$ssa" verify all --device cpu --quick --budget 60 --json "$work/a.json" --csv "$work/a.csv" --html "$work/a.html"
+expect 0 '"mode":"determinism"' grep -m1 determinism "$work/a.json"
+expect 0 '^cpu,exact,matmul,f32,' grep -m1 ^cpu,exact,matmul "$work/a.csv"
+expect 0 'attn_sparse_bwd' grep -m1 attn_sparse_bwd "$work/a.html"
+expect 0 'rows as before' "$ssa" verify compare "$work/a.json" "$work/a.json"
+sed '0,/"status":"ok"/s//"status":"failed"/' "$work/a.json" >"$work/b.json"
+expect 1 'ok -> failed' "$ssa" verify compare "$work/a.json" "$work/b.json"
+expect 0 '^$' "$ssa" verify page "$work/a.json" "$work/b.json" --html "$work/page.html"
+expect 0 '1 ok|2 ok|3 ok' "$ssa" verify stress --device cpu --seed 5 --case 3
+
+# The software drivers that are here: exact, and a user's kernel, one right, one wrong
+driver() { # DEVICE FILES-ENDING ENVIRONMENT...
+    local device=$1 ending=$2
+    shift 2
+    expect 0 ' 0 failed' env "$@" "$ssa" verify exact --device "$device" --filter '^(add|matmul|sum|select|block_mean) f32' --budget 25
+    expect 0 ' 0 failed' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as rmsnorm --device "$device" --dtype f32
+    expect 1 'FAILED kernel rmsnorm f32 R=3 C=17.* y: .* at \[0,16\]' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_wrong.$ending --as rmsnorm \
+        --device "$device" --dtype f32
+    expect 2 'no case launches a kernel nonsense; there are .*rmsnorm' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as nonsense \
+        --device "$device" --dtype f32
+}
+for icd in /usr/share/vulkan/icd.d/lvp_icd*.json /usr/lib/chromium/vk_swiftshader_icd.json; do
+    [ -e "$icd" ] && driver vulkan comp VK_DRIVER_FILES="$icd" VK_ICD_FILENAMES="$icd"
+done
+[ -e /etc/OpenCL/vendors/pocl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd SSA_GEMM=own
+[ -e /etc/OpenCL/vendors/rusticl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe
+expect 0 'skipped' "$ssa" verify kernel tests/kernels/rmsnorm_right.cl --as rmsnorm --device cpu
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
