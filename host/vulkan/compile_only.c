@@ -87,16 +87,18 @@ ssa_status vulkan_statistics_take(vulkan_device *d, dev_kernel *k, double second
 
 const char *vulkan_statistics_failure(const vulkan_statistics *s) { return s && s->failure[0] ? s->failure : NULL; }
 
-/* What the drivers call the things we ask about: Mesa's RADV, NVK and ANV, and NVIDIA's own (whose "Local Memory Size" is a
- * constant 64 GiB and tells nothing). Entries for one thing add up. */
+/* What the drivers call the things we ask about: Mesa's RADV, NVK, ANV, Turnip and Honeykrisp, and NVIDIA's own (whose "Local
+ * Memory Size" is a constant 64 GiB and tells nothing). Entries for one thing add up. */
 typedef enum { REGISTERS, SPILLS, SCRATCH, SHARED, CODE, OCCUPANCY, THINGS } thing;
 static const struct { const char *name; thing what; } names[] = {
-    {"VGPRs", REGISTERS}, {"Number of GPRs", REGISTERS}, {"Register Count", REGISTERS},
-    {"Spilled VGPRs", SPILLS}, {"Spilled SGPRs", SPILLS}, {"Spill count", SPILLS}, {"Spills to memory", SPILLS}, {"Spills to mem", SPILLS},
+    {"VGPRs", REGISTERS}, {"Number of GPRs", REGISTERS}, {"Register Count", REGISTERS}, {"Registers used", REGISTERS}, {"GPRs", REGISTERS},
+    {"Spilled VGPRs", SPILLS}, {"Spilled SGPRs", SPILLS}, {"Spill count", SPILLS}, {"Spills to memory", SPILLS}, {"Spills", SPILLS},
+    {"STP Count", SPILLS},
     {"Scratch size", SCRATCH}, {"Scratch Memory Size", SCRATCH}, {"SLM size", SCRATCH}, {"SLM Size", SCRATCH}, {"Stack Size", SCRATCH},
+    {"Scratch", SCRATCH},
     {"LDS size", SHARED}, {"LDS Size", SHARED}, {"Workgroup Memory Size", SHARED}, {"Shared Memory Size", SHARED},
     {"Code size", CODE}, {"Code Size", CODE}, {"Binary Size", CODE},
-    {"Subgroups per SIMD", OCCUPANCY}, {"Max warps/SM", OCCUPANCY}, {"Max Waves", OCCUPANCY},
+    {"Subgroups per SIMD", OCCUPANCY}, {"Max warps/SM", OCCUPANCY}, {"Max Waves Per Core", OCCUPANCY},
 };
 
 static void describe(const dev_kernel *k, ssa_compiled *out, char *constants, size_t size) {
