@@ -175,11 +175,14 @@ static int reports(const char *name, int argc, char **argv) {
     bool        compare = !strcmp(name, "compare"), worse = false;
     const flag  flags[] = {{"--html", FLAG_STRING, &html, 0, 0, "page: the file to write"}};
     ssa_status  status = argc > 32 ? ssa_fail(&err, SSA_ERR_INPUT, "verify %s: %d arguments are too many", name, argc) : SSA_OK;
-    if (!status) status = flags_parse(argc, argv, compare ? "verify compare A.json B.json" : "verify page A.json ... --html FILE", flags, !compare, path, &count, &err);
+    if (!status)
+        status = flags_parse(argc, argv, compare ? "verify compare A.json B.json" : "verify page A.json ... --html FILE", flags, !compare, path,
+                             &count, &err);
     if (!status && (compare ? count != 2 : !count || !html))
         status = ssa_fail(&err, SSA_ERR_INPUT, compare ? "verify compare needs two reports" : "verify page needs reports and --html FILE");
     for (int i = 0; i < count && !status; i++) status = report_read(path[i], &report[i], &err);
-    if (!status) status = compare ? compare_runs(report[0], report[1], stdout, &worse, &err) : report_html((const cJSON *const *)report, count, html, &err);
+    if (!status)
+        status = compare ? compare_runs(report[0], report[1], stdout, &worse, &err) : report_html((const cJSON *const *)report, count, html, &err);
     for (int i = 0; i < 32; i++) cJSON_Delete(report[i]);
     return status ? complain(&err) : worse ? 1 : 0;
 }

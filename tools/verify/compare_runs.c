@@ -34,12 +34,13 @@ static const char *counterpart(const cJSON *a, const cJSON *b, const char *devic
         }
     }
     if (record_of(b, device)) return device;
-    return cJSON_GetArraySize(cJSON_GetObjectItem(a, "devices")) == 1 && cJSON_GetArraySize(devices) == 1 ? report_text(devices->child, "device") : NULL;
+    return cJSON_GetArraySize(cJSON_GetObjectItem(a, "devices")) == 1 && cJSON_GetArraySize(devices) == 1 ? report_text(devices->child, "device")
+                                                                                                          : NULL;
 }
 
 static void make_key(const cJSON *row, const char *device, char *key) {
-    snprintf(key, KEY, "%s %s %s %s %s, %s, %s", device, report_text(row, "mode"), report_text(row, "op"), report_text(row, "dtype"), report_text(row, "case"),
-             report_text(row, "variant"), report_text(row, "output"));
+    snprintf(key, KEY, "%s %s %s %s %s, %s, %s", device, report_text(row, "mode"), report_text(row, "op"), report_text(row, "dtype"),
+             report_text(row, "case"), report_text(row, "variant"), report_text(row, "output"));
 }
 
 static int by_key(const void *a, const void *b) { return strcmp(((const entry *)a)->key, ((const entry *)b)->key); }
@@ -66,8 +67,8 @@ static void free_table(table *t) {
 static void describe(const cJSON *report, const char *letter, FILE *out) {
     const cJSON *o;
     fprintf(out, "%s: %s\n", letter, report_text(report, "time"));
-    cJSON_ArrayForEach(o, cJSON_GetObjectItem(report, "devices"))
-        fprintf(out, "   %-10s %s\n", report_text(o, "device"), *report_text(o, "description") ? report_text(o, "description") : report_text(o, "driver"));
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(report, "devices")) fprintf(
+        out, "   %-10s %s\n", report_text(o, "device"), *report_text(o, "description") ? report_text(o, "description") : report_text(o, "driver"));
 }
 
 typedef struct changes { int same, status, worse, better, only_a, only_b, listed; } changes;

@@ -29,7 +29,7 @@ int mode_busy(const char *device) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ssa_open(device, NULL, &ctx, &err)) return 1;
     float *zeros = calloc(N * N, sizeof *zeros);
-    bool   bad = !zeros || ssa_tensor_new(ctx, SSA_F32, &a, N, N) || ssa_tensor_new(ctx, SSA_F32, &b, N, N) || ssa_tensor_new(ctx, SSA_F32, &c, N, N) ||
+    bool bad = !zeros || ssa_tensor_new(ctx, SSA_F32, &a, N, N) || ssa_tensor_new(ctx, SSA_F32, &b, N, N) || ssa_tensor_new(ctx, SSA_F32, &c, N, N) ||
                ssa_write(ctx, a, zeros) || ssa_write(ctx, b, zeros) || ssa_record_begin(ctx);
     for (int i = 0; i < CALLS && !bad; i++) bad = SSA_CALL(ctx, SSA_MATMUL, SSA_T(a, b, c), .trans_b = i & 1);
     if (bad || ssa_record_end(ctx, &program)) return 1;
@@ -82,9 +82,9 @@ static ssa_status write_data(const char *dir, char *path, size_t size, ssa_error
 }
 
 static ssa_status train(ssa_context *ctx, const char *dir, const char *data, int run, char *weights, size_t size, ssa_error *err) {
-    static const char *const settings[][2] = {{"layers", "2"},    {"hidden", "32"},      {"ffn", "48"},     {"heads", "2"}, {"kv_heads", "1"}, {"head_dim", "16"},
-                                              {"block_size", "8"}, {"top_k", "2"},        {"seq", "40"},     {"batch", "2"}, {"warmup", "2"},   {"eval_rows", "2"},
-                                              {"steps", "20"},     {"save_every", "20"}};
+    static const char *const settings[][2] = {{"layers", "2"},    {"hidden", "32"},    {"ffn", "48"},   {"heads", "2"},      {"kv_heads", "1"},
+                                              {"head_dim", "16"}, {"block_size", "8"}, {"top_k", "2"},  {"seq", "40"},       {"batch", "2"},
+                                              {"warmup", "2"},    {"eval_rows", "2"},  {"steps", "20"}, {"save_every", "20"}};
     ssa_train_options o;
     ssa_train_result  result = {0};
     char              out[600];
@@ -176,7 +176,8 @@ ssa_status mode_determinism(session *s, const char *device, ssa_error *err) {
         session_note(s, "device", "beside other work", NULL, VERIFY_SKIPPED, "the other work does not start");
     ssa_close(ctx);
     for (int busy = 0; busy < 2 && !status && training_wanted(s); busy++) {
-        if (s->deadline > 0 && session_left(s) < 1e-6) session_note(s, "train", busy ? "beside other work" : "twice", NULL, VERIFY_SKIPPED, "the time budget is spent");
+        if (s->deadline > 0 && session_left(s) < 1e-6)
+            session_note(s, "train", busy ? "beside other work" : "twice", NULL, VERIFY_SKIPPED, "the time budget is spent");
         else status = train_twice(s, device, busy, err);
     }
     return status;

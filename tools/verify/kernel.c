@@ -98,7 +98,8 @@ static void keep_time(bench *b, const verify_case *c, ssa_dtype act) {
 
 static ssa_status walk(bench *b, const verify_options *options, ssa_error *err) {
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
-    verify_runner          theirs = {.mode = "kernel", .dev = b->theirs, .options = *options, .callback = theirs_row, .user = b, .err = err, .finished = time_job};
+    verify_runner theirs = {
+        .mode = "kernel", .dev = b->theirs, .options = *options, .callback = theirs_row, .user = b, .err = err, .finished = time_job};
     verify_runner          ours = theirs;
     verify_case_list       list = {0};
     ours.dev = b->ours;
@@ -195,7 +196,8 @@ ssa_status mode_kernel(session *s, const char *device, ssa_error *err) {
     options.seconds = session_left(s);
     ssa_status status = session_context(s, device, &(ssa_open_options){.profile = true}, &b.ours, err);
     if (!status && b.ours)
-        status = session_context(s, device, &(ssa_open_options){.profile = true, .kernel_name = b.name, .kernel_code = code, .kernel_bytes = bytes}, &b.theirs, err);
+        status = session_context(s, device, &(ssa_open_options){.profile = true, .kernel_name = b.name, .kernel_code = code, .kernel_bytes = bytes},
+                                 &b.theirs, err);
     if (!status && b.theirs) {
         b.timings = cJSON_CreateArray();
         status = walk(&b, &options, err);

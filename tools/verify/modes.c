@@ -41,7 +41,8 @@ static ssa_status run_grad(session *s, ssa_context *ctx, const verify_options *o
 ssa_status mode_grad(session *s, const char *device, ssa_error *err) {
     if (!strcmp(device, "cpu")) return verify_grad(&s->options, grad_row, s, err);
     if (s->everything && !s->options.full) {
-        session_note(s, "device", "backward operations", NULL, VERIFY_SKIPPED, "`ops` has just compared them with the CPU's; --full does it again with other data");
+        session_note(s, "device", "backward operations", NULL, VERIFY_SKIPPED,
+                     "`ops` has just compared them with the CPU's; --full does it again with other data");
         return SSA_OK;
     }
     return session_variants(s, device, run_grad, err);
@@ -97,7 +98,8 @@ ssa_status mode_golden(session *s, const char *device, ssa_error *err) {
         bool        model = !stat(s->golden[i], &info) && S_ISDIR(info.st_mode);
         /* Ten training steps of a model take a software driver minutes. */
         if (model && s->everything && !s->options.full && strcmp(device, "cpu"))
-            session_note(s, "golden", w.file, "default", VERIFY_SKIPPED, "a model's ten steps are for --full, or `ssa verify golden --device %s`", device);
+            session_note(s, "golden", w.file, "default", VERIFY_SKIPPED, "a model's ten steps are for --full, or `ssa verify golden --device %s`",
+                         device);
         else if (s->deadline > 0 && session_left(s) < 1e-6)
             session_note(s, "golden", w.file, "default", VERIFY_SKIPPED, "the time budget is spent");
         else status = verify_golden_each(ctx, s->golden[i], golden_row, &w, err);

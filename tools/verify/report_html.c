@@ -70,11 +70,14 @@ static int line_of(page *p, const char *mode, const char *op) {
 }
 
 static ssa_status put(page *p, int report, const cJSON *row, ssa_error *err) {
-    int at = line_of(p, report_text(row, "mode"), report_text(row, "op")), across = column_of(p, report, report_text(row, "device"), report_text(row, "variant"));
-    if (at < 0 || across < 0) return ssa_fail(err, SSA_ERR_INPUT, "the reports have more than %d devices and variants, or %d operations", COLUMNS, LINES);
+    int at = line_of(p, report_text(row, "mode"), report_text(row, "op")),
+        across = column_of(p, report, report_text(row, "device"), report_text(row, "variant"));
+    if (at < 0 || across < 0)
+        return ssa_fail(err, SSA_ERR_INPUT, "the reports have more than %d devices and variants, or %d operations", COLUMNS, LINES);
     cell  *c = &p->cell[at * COLUMNS + across];
     int    status = status_of(row);
-    double error = report_number(row, "error"), limit = report_number(row, "limit"), share = limit > 0 ? error / limit : 0, ulp = report_number(row, "ulp");
+    double error = report_number(row, "error"), limit = report_number(row, "limit"), share = limit > 0 ? error / limit : 0,
+           ulp = report_number(row, "ulp");
     if (c->rows == c->capacity) {
         int           capacity = c->capacity ? 2 * c->capacity : 16;
         const cJSON **grown = realloc(c->row, (size_t)capacity * sizeof *grown);
@@ -149,7 +152,10 @@ static void head(const page *p, const bool *used) {
 }
 
 static int worst_status(const cell *c) {
-    return c->count[VERIFY_FAILED] ? VERIFY_FAILED : c->count[VERIFY_OK] ? VERIFY_OK : c->count[VERIFY_UNSUPPORTED] ? VERIFY_UNSUPPORTED : VERIFY_SKIPPED;
+    return c->count[VERIFY_FAILED]        ? VERIFY_FAILED
+           : c->count[VERIFY_OK]          ? VERIFY_OK
+           : c->count[VERIFY_UNSUPPORTED] ? VERIFY_UNSUPPORTED
+                                          : VERIFY_SKIPPED;
 }
 
 static double weight(const cJSON *row) { /* failed first, then the reasons, then by error */
@@ -184,8 +190,11 @@ static void behind(const page *p, int at, int across) {
     fprintf(f, "</small></h3><p>");
     for (int i = 0, said = 0; i < 4; i++)
         if (c->count[i]) fprintf(f, "%s%d %s", said++ ? ", " : "", c->count[i], classes[i]);
-    fprintf(f, "%s</p><div class=scroll><table class=rows><tr><th></th><th>case</th><th>output</th><th>error</th><th>limit</th><th>ULP</th><th>device / f64</th>"
-               "<th>CPU / f64</th><th>reason</th></tr>", c->rows > SHOWN ? "; the first of them:" : "");
+    fprintf(f,
+            "%s</p><div class=scroll><table class=rows><tr><th></th><th>case</th><th>output</th><th>error</th><th>limit</th><th>ULP</th><th>device / "
+            "f64</th>"
+            "<th>CPU / f64</th><th>reason</th></tr>",
+            c->rows > SHOWN ? "; the first of them:" : "");
     for (int i = 0; i < c->rows && i < SHOWN; i++) {
         const cJSON *row = c->row[i];
         int          status = status_of(row);
@@ -345,7 +354,9 @@ static void failures(const page *p, int failed) {
     for (int i = 0; i < p->reports; i++)
         cJSON_ArrayForEach(row, cJSON_GetObjectItem(p->report[i], "rows")) {
             if (status_of(row) != VERIFY_FAILED || ++shown > MOST) continue;
-            if (shown == VIEW + 1) fprintf(p->out, "</ul><details><summary>%d more%s</summary><ul class=bad>", failed - VIEW, failed > MOST ? ", the first of them" : "");
+            if (shown == VIEW + 1)
+                fprintf(p->out, "</ul><details><summary>%d more%s</summary><ul class=bad>", failed - VIEW,
+                        failed > MOST ? ", the first of them" : "");
             failure(p, row);
         }
     fprintf(p->out, "</ul>%s\n", failed > VIEW ? "</details>" : "");
@@ -361,24 +372,32 @@ static const char *const style =
     "h3{margin:0 0 .3rem;font-size:1rem}p{margin:.3rem 0}small{color:var(--dim);font-weight:400}.lead{color:var(--dim);max-width:70rem}"
     ".sum{display:flex;flex-wrap:wrap;gap:.5rem;margin:.9rem 0}.sum span{padding:.25rem .7rem;border-radius:1rem;font-weight:600}"
     ".scroll{overflow-x:auto;max-width:100%}table{border-collapse:separate;border-spacing:0;font-variant-numeric:tabular-nums}"
-    ".matrix{border:1px solid var(--line);border-radius:.4rem}.matrix th,.matrix td{border-bottom:1px solid var(--line);border-right:1px solid var(--line)}"
+    ".matrix{border:1px solid var(--line);border-radius:.4rem}.matrix th,.matrix td{border-bottom:1px solid var(--line);border-right:1px solid "
+    "var(--line)}"
     ".matrix th{text-align:left;font-weight:500;padding:.15rem .6rem;background:var(--soft);white-space:nowrap}"
     ".matrix tbody th,.corner{position:sticky;left:0;z-index:1}.matrix .device{text-align:center;line-height:1.25;padding:.35rem .5rem}"
-    ".device b{display:block}.device span{display:block;font-size:.75rem;color:var(--dim);white-space:normal;max-width:16rem;margin:auto;overflow-wrap:anywhere}"
+    ".device b{display:block}.device "
+    "span{display:block;font-size:.75rem;color:var(--dim);white-space:normal;max-width:16rem;margin:auto;overflow-wrap:anywhere}"
     ".matrix .variant{font-size:.78rem;text-align:center;color:var(--dim);padding:.15rem .4rem}"
-    ".matrix button{all:unset;box-sizing:border-box;cursor:pointer;display:flex;justify-content:space-between;gap:.5rem;width:100%;padding:.2rem .5rem;white-space:nowrap;min-width:5.2rem}"
+    ".matrix button{all:unset;box-sizing:border-box;cursor:pointer;display:flex;justify-content:space-between;gap:.5rem;width:100%;padding:.2rem "
+    ".5rem;white-space:nowrap;min-width:5.2rem}"
     ".matrix button:hover,.matrix button:focus-visible{outline:2px solid var(--ink);outline-offset:-2px}.matrix i{font-style:normal;font-weight:700}"
     ".matrix button small{color:inherit;opacity:.75}"
     ".ok{background:var(--ok);color:var(--okink)}.near{background:var(--near);color:var(--nearink)}.failed{background:var(--bad);color:var(--badink)}"
-    ".zero{background:var(--soft);color:var(--dim)}.unsupported{background:var(--un);color:var(--unink)}.skipped{background:var(--skip);color:var(--skipink)}"
+    ".zero{background:var(--soft);color:var(--dim)}.unsupported{background:var(--un);color:var(--unink)}.skipped{background:var(--skip);color:var(--"
+    "skipink)}"
     ".rows th,.rows td,.record th,.record td{padding:.2rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}"
-    ".rows th,.record th{color:var(--dim);font-weight:500;white-space:nowrap}.rows td{white-space:nowrap}.rows .reason{white-space:normal;min-width:16rem}"
-    ".bad{list-style:none;margin:.4rem 0;padding:0 .2rem}.bad li{border-left:4px solid var(--bad);padding:.1rem 0 .1rem .7rem;margin:.45rem 0;overflow-wrap:anywhere}"
-    "[popover]{display:none}[popover]:popover-open{display:block;position:fixed;inset:auto 0 0 0;margin:auto;width:min(96vw,80rem);max-height:70vh;overflow:auto;"
+    ".rows th,.record th{color:var(--dim);font-weight:500;white-space:nowrap}.rows td{white-space:nowrap}.rows "
+    ".reason{white-space:normal;min-width:16rem}"
+    ".bad{list-style:none;margin:.4rem 0;padding:0 .2rem}.bad li{border-left:4px solid var(--bad);padding:.1rem 0 .1rem .7rem;margin:.45rem "
+    "0;overflow-wrap:anywhere}"
+    "[popover]{display:none}[popover]:popover-open{display:block;position:fixed;inset:auto 0 0 "
+    "0;margin:auto;width:min(96vw,80rem);max-height:70vh;overflow:auto;"
     "background:var(--bg);color:var(--ink);border:1px solid var(--line);border-radius:.6rem .6rem 0 0;padding:1rem;box-shadow:0 -6px 30px #0005}"
     "details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0}summary{cursor:pointer;padding:.45rem .8rem;overflow-wrap:anywhere}"
     ".record{margin:0 .8rem .8rem}.record td{overflow-wrap:anywhere}.chip{display:inline-block;background:var(--soft);border:1px solid var(--line);"
-    "border-radius:.3rem;padding:0 .35rem;margin:.1rem 0;font-size:.85rem}@media(max-width:600px){body{font-size:14px}.matrix button{min-width:4.4rem;padding:.2rem .3rem}"
+    "border-radius:.3rem;padding:0 .35rem;margin:.1rem 0;font-size:.85rem}@media(max-width:600px){body{font-size:14px}.matrix "
+    "button{min-width:4.4rem;padding:.2rem .3rem}"
     ".device span{max-width:9rem}}";
 
 static void write_page(page *p) {
@@ -389,12 +408,15 @@ static void write_page(page *p) {
         cJSON_ArrayForEach(row, cJSON_GetObjectItem(p->report[i], "rows")) total[status_of(row)]++;
     fprintf(f, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\">"
                "<title>ssa verify: %s</title><style>%s</style>\n<h1>ssa verify</h1>\n", total[VERIFY_FAILED] ? "failed" : "ok", style);
-    fprintf(f, "<p class=lead>Every operation of the table on every device and kernel variant, against the CPU. A cell shows the error (NMSE) that came "
-               "nearest to its limit, and the number of results; \xe2\x80\x9c=\xe2\x80\x9d: bit for bit equal. Hover for a summary, click for the cases.</p>\n<p class=lead>");
+    fprintf(f,
+            "<p class=lead>Every operation of the table on every device and kernel variant, against the CPU. A cell shows the error (NMSE) that came "
+            "nearest to its limit, and the number of results; \xe2\x80\x9c=\xe2\x80\x9d: bit for bit equal. Hover for a summary, click for the "
+            "cases.</p>\n<p class=lead>");
     for (int i = 0; i < p->reports; i++) {
         if (i) fprintf(f, "<br>");
         text(f, report_text(p->report[i], "time"));
-        fprintf(f, ", seed %.15g, %s cases", report_number(p->report[i], "seed"), cJSON_IsTrue(cJSON_GetObjectItem(p->report[i], "full")) ? "all" : "quick");
+        fprintf(f, ", seed %.15g, %s cases", report_number(p->report[i], "seed"),
+                cJSON_IsTrue(cJSON_GetObjectItem(p->report[i], "full")) ? "all" : "quick");
         double seconds = report_number(p->report[i], "seconds");
         if (isfinite(seconds)) fprintf(f, ", %.0f s", seconds);
         if (!*report_text(p->report[i], "limits")) continue;

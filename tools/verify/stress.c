@@ -32,7 +32,8 @@ static void draw_rows(draw *d, ssa_op op, ssa_attrs *a, char *sizes, size_t capa
     a->residual = op == SSA_RMSNORM_BWD && coin(d);
     if (op == SSA_RMSNORM) a->eps = coin(d) ? 1e-5f : 0.01f;
     a->scale = (float)(0.05 + verify_uniform(&d->state));
-    if (op == SSA_EMBEDDING || op == SSA_EMBEDDING_BWD) snprintf(sizes, capacity, "R=%lld V=%lld C=%lld", R, size(d, 600), size_within(d, 300, R, 30000));
+    if (op == SSA_EMBEDDING || op == SSA_EMBEDDING_BWD)
+        snprintf(sizes, capacity, "R=%lld V=%lld C=%lld", R, size(d, 600), size_within(d, 300, R, 30000));
     else if (op == SSA_LM_LOSS || op == SSA_LM_LOSS_GRAD) {
         long long rows = size(d, 130), channels = size(d, 130);
         snprintf(sizes, capacity, "R=%lld C=%lld V=%lld", rows, channels, 1 + size_within(d, 2000, rows * channels, 2000000));

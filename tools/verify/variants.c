@@ -63,12 +63,13 @@ static void count_choice(void *user, const char *line) {
 static void tell_clblast(session *s, ssa_context *ctx, const char *name) {
     chosen c = {0};
     ssa_choices_get(ctx, count_choice, &c);
+    if (s->deadline > 0 && session_left(s) < 1e-6 && !c.clblast) return; /* it had no time to be asked */
     if (!c.clblast)
         session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED, c.own ? "CLBlast is refused for all %d classes of shapes: it is wrong or fails"
                                                                              : "CLBlast is not installed, or no case asked for it", c.own);
     else if (c.own)
-        session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED, "CLBlast is refused for %d of %d classes of shapes: it is wrong or fails; our own kernel ran",
-                     c.own, c.own + c.clblast);
+        session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED,
+                     "CLBlast is refused for %d of %d classes of shapes: it is wrong or fails; our own kernel ran", c.own, c.own + c.clblast);
 }
 
 static ssa_status run_one(session *s, const char *device, const variant *v, bool wide_storage, session_run run, ssa_error *err) {
@@ -82,13 +83,17 @@ static ssa_status run_one(session *s, const char *device, const variant *v, bool
         o.seconds = session_left(s);
         o.variant = v->name;
         o.ops = v->ops;
-        if (v->dtypes) o.dtypes = (s->options.dtypes ? s->options.dtypes : 7) & v->dtypes;
+        unsigned dtypes = v->dtypes;
+        /* f16 and bf16 widened differ only in how the host converts them. */
+        if (s->everything && !s->options.full && !strcmp(v->name, "widened")) dtypes = 1u << SSA_BF16;
+        if (v->dtypes) o.dtypes = (s->options.dtypes ? s->options.dtypes : 7) & dtypes;
         if (!o.dtypes && !v->dtypes) o.dtypes = 7;
         unsigned all = o.dtypes;
         if (cpu && !v->other && !strstr(ssa_context_description(ctx), "AVX2")) o.variant = "portable";
         /* The first pass in two: what runs on 16-bit buffers is a variant of its own. */
         if (!v->other && !cpu) {
             o.dtypes = all & 1u << SSA_F32;
+            if (o.dtypes && o.dtypes != all) o.seconds /= 2;
             if (o.dtypes) status = run(s, ctx, &o, err);
             o.variant = wide_storage ? "storage16" : "widened";
             o.dtypes = all & HALVES;
@@ -107,18 +112,34 @@ static ssa_status run_one(session *s, const char *device, const variant *v, bool
     return status;
 }
 
+/* What a short run does without: CLBlast compiles for minutes on a CPU, anew in every context, so `ops` alone has it; widened
+ * tensors run f32's kernels, which `exact` has had. */
+static bool wanted(const session *s, const variant *v) {
+    if (!s->everything || s->options.full || !strcmp(s->mode, "ops")) return true;
+    return strcmp(v->name, "clblast") && strcmp(v->name, "widened");
+}
+
+/* A variant's share of the pass's time: the first, which is everything in f32 and in 16 bits, against the others. */
+static double weight_of(const variant *v) { return v->other ? v->ops ? 0.5 : 1.5 : 4; }
+
 ssa_status session_variants(session *s, const char *device, session_run run, ssa_error *err) {
-    bool storage16 = has_storage16(s, device);
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        const variant *v = &variants[i];
-        if (strncmp(device, v->api, strlen(v->api))) continue;
-        if (!strcmp(v->name, "widened") && !storage16) {
-            session_note(s, "device", "16-bit storage", "storage16", VERIFY_UNSUPPORTED, "the device has no 16-bit buffers; bf16 and f16 are widened");
-            continue;
-        }
-        /* CLBlast compiles for minutes on a CPU, anew in every context: `ops` has it, once. */
-        if (s->everything && !s->options.full && !strcmp(v->name, "clblast") && strcmp(s->mode, "ops")) continue;
-        SSA_TRY(run_one(s, device, v, storage16, run, err));
+    enum { COUNT = sizeof variants / sizeof *variants };
+    bool   storage16 = has_storage16(s, device), mine[COUNT];
+    double deadline = s->deadline, left = 0;
+    for (int i = 0; i < COUNT; i++) {
+        mine[i] = !strncmp(device, variants[i].api, strlen(variants[i].api)) && wanted(s, &variants[i]);
+        if (mine[i]) left += weight_of(&variants[i]);
     }
+    for (int i = 0; i < COUNT; i++) {
+        const variant *v = &variants[i];
+        if (!mine[i]) continue;
+        if (deadline > 0) s->deadline = session_now() + (deadline - session_now()) * weight_of(v) / left;
+        left -= weight_of(v);
+        if (!strcmp(v->name, "widened") && !storage16)
+            session_note(s, "device", "16-bit storage", "storage16", VERIFY_UNSUPPORTED,
+                         "the device has no 16-bit buffers; bf16 and f16 are widened");
+        else SSA_TRY(run_one(s, device, v, storage16, run, err));
+    }
+    s->deadline = deadline;
     return SSA_OK;
 }

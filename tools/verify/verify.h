@@ -146,6 +146,8 @@ ssa_status verify_runner_open(verify_runner *r); /* opens the CPU, compiles the 
 void       verify_runner_close(verify_runner *r);
 /* One case, where the filters let it through; number varies the data and the offsets. */
 ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number);
+/* Cases are walked in so many rounds, every n-th in each, so that a pass that runs out of time has met every operation. */
+int        verify_rounds(const verify_runner *r);
 bool       verify_runner_late(const verify_runner *r); /* the time budget is spent */
 
 /* Runs the job's case on the CPU in f64 and keeps the outputs in job->wide; nothing happens where f64 says nothing. */
