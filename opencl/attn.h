@@ -13,31 +13,43 @@
 #define CX (LANE % CG)
 #define NONE 0xffffffffu
 
+// How far a loop is unrolled. What indexes an array of registers: wholly, or the array ends up in memory. The rest little, or
+// the loads of all steps are hoisted and registers spilled: clang for amdgcn up to 1750, Intel's up to 4. NVIDIA's compiler
+// weighs that itself.
+#define UNROLL _Pragma("unroll")
+#ifdef __NV_CL_C_VERSION
+#define UNROLL_SOME
+#define NO_UNROLL
+#else
+#define UNROLL_SOME _Pragma("unroll 4")
+#define NO_UNROLL _Pragma("unroll 1")
+#endif
+
 // AT(row or column, d) is a float, 0 outside the tensor.
 #define LOAD_ROWS(AT, d0)                                                                                            \
-    for (uint i_ = LANE; i_ < 32u * RG; i_ += WG) {                                                                  \
+    NO_UNROLL for (uint i_ = LANE; i_ < 32u * RG; i_ += WG) {                                                        \
         uint d_ = (d0) + i_ % 32u, r_ = i_ / 32u * 4u;                                                               \
         row_tile[i_ % 32u * (RG + 1u) + i_ / 32u] = (float4)(AT(r_, d_), AT(r_ + 1u, d_), AT(r_ + 2u, d_), AT(r_ + 3u, d_));\
     }
 #define LOAD_COLS(AT, d0)                                                                                            \
-    for (uint i_ = LANE; i_ < 32u * CG; i_ += WG) {                                                                  \
+    NO_UNROLL for (uint i_ = LANE; i_ < 32u * CG; i_ += WG) {                                                        \
         uint d_ = (d0) + i_ % 32u, r_ = i_ / 32u * 4u;                                                               \
         col_tile[i_ % 32u * (CG + 1u) + i_ / 32u] = (float4)(AT(r_, d_), AT(r_ + 1u, d_), AT(r_ + 2u, d_), AT(r_ + 3u, d_));\
     }
 #define LOAD_PLAIN(AT, c0, d0)                                                                                       \
-    for (uint i_ = LANE; i_ < 32u * CG; i_ += WG) {                                                                  \
+    NO_UNROLL for (uint i_ = LANE; i_ < 32u * CG; i_ += WG) {                                                        \
         uint c_ = (c0) + i_ / CG, d_ = (d0) + i_ % CG * 4u;                                                          \
         col_tile[i_] = (float4)(AT(c_, d_), AT(c_, d_ + 1u), AT(c_, d_ + 2u), AT(c_, d_ + 3u));                      \
     }
 
 // s[j] += rows . column 4 CX + j over all D
 #define DOTS(s, ROW_AT, COL_AT, D)                                                                                   \
-    for (uint d0_ = 0u; d0_ < (D); d0_ += 32u) {                                                                     \
+    NO_UNROLL for (uint d0_ = 0u; d0_ < (D); d0_ += 32u) {                                                           \
         BARRIER;                                                                                                     \
         LOAD_ROWS(ROW_AT, d0_)                                                                                       \
         LOAD_COLS(COL_AT, d0_)                                                                                       \
         BARRIER;                                                                                                     \
-        for (uint d = 0u; d < 32u; d++) {                                                                            \
+        UNROLL_SOME for (uint d = 0u; d < 32u; d++) {                                                                \
             float4 a_ = row_tile[d * (RG + 1u) + RY], b_ = col_tile[d * (CG + 1u) + CX];                             \
             s[0] += a_ * b_.x;                                                                                       \
             s[1] += a_ * b_.y;                                                                                       \
@@ -48,16 +60,16 @@
 
 // The lane's weights into the tile; whoever reads it passes a barrier first.
 #define PUT(s)                                                                                                       \
-    for (uint j_ = 0u; j_ < 4u; j_++) p_tile[(4u * CX + j_) * RG + RY] = s[j_];
+    UNROLL for (uint j_ = 0u; j_ < 4u; j_++) p_tile[(4u * CX + j_) * RG + RY] = s[j_];
 
 // acc[chunk] += sum over the tile's columns c of weight(row, c) * COL_AT(c, d), d = (chunk0 + chunk) * 4 CG + 4 CX + 0..3
 #define UPDATE(acc, COL_AT, chunk0)                                                                                  \
-    for (uint k_ = 0u; k_ < CHUNKS; k_++)                                                                            \
-        for (uint c0_ = 0u; c0_ < 4u * CG; c0_ += 32u) {                                                             \
+    UNROLL for (uint k_ = 0u; k_ < CHUNKS; k_++)                                                                     \
+        NO_UNROLL for (uint c0_ = 0u; c0_ < 4u * CG; c0_ += 32u) {                                                   \
             BARRIER;                                                                                                 \
             LOAD_PLAIN(COL_AT, c0_, ((chunk0) + k_) * 4u * CG)                                                       \
             BARRIER;                                                                                                 \
-            for (uint c = 0u; c < 32u; c++) {                                                                        \
+            UNROLL_SOME for (uint c = 0u; c < 32u; c++) {                                                            \
                 float4 w_ = p_tile[(c0_ + c) * RG + RY], v_ = col_tile[c * CG + CX];                                 \
                 acc[4u * k_] += w_ * v_.x;                                                                           \
                 acc[4u * k_ + 1u] += w_ * v_.y;                                                                      \
@@ -72,27 +84,28 @@
     p_tile[CX * RG + RY] = v;                                                                                        \
     BARRIER;                                                                                                         \
     out = p_tile[RY];                                                                                                \
-    for (uint c_ = 1u; c_ < CG; c_++) out = max(out, p_tile[c_ * RG + RY]);                                          \
+    UNROLL_SOME for (uint c_ = 1u; c_ < CG; c_++) out = max(out, p_tile[c_ * RG + RY]);                              \
     BARRIER;
 #define ROW_SUM(out, v)                                                                                              \
     BARRIER;                                                                                                         \
     p_tile[CX * RG + RY] = v;                                                                                        \
     BARRIER;                                                                                                         \
     out = p_tile[RY];                                                                                                \
-    for (uint c_ = 1u; c_ < CG; c_++) out += p_tile[c_ * RG + RY];                                                   \
+    UNROLL_SOME for (uint c_ = 1u; c_ < CG; c_++) out += p_tile[c_ * RG + RY];                                       \
     BARRIER;
 
-// STORE(row, d, value) for everything the lane holds in acc
-#define EACH(acc, chunk0, STORE)                                                                                     \
-    for (uint k_ = 0u; k_ < 4u * CHUNKS; k_++) {                                                                     \
+// STORE(row, d, i, component) for everything the lane holds: acc[i].component goes to (row, d)
+#define EACH(chunk0, STORE)                                                                                          \
+    UNROLL for (uint k_ = 0u; k_ < 4u * CHUNKS; k_++) {                                                              \
         uint d_ = ((chunk0) * 4u + k_ / 4u * 4u) * CG + 4u * CX + k_ % 4u;                                           \
-        STORE(4u * RY, d_, acc[k_].x)                                                                                \
-        STORE(4u * RY + 1u, d_, acc[k_].y)                                                                           \
-        STORE(4u * RY + 2u, d_, acc[k_].z)                                                                           \
-        STORE(4u * RY + 3u, d_, acc[k_].w)                                                                           \
+        STORE(4u * RY, d_, k_, x)                                                                                    \
+        STORE(4u * RY + 1u, d_, k_, y)                                                                               \
+        STORE(4u * RY + 2u, d_, k_, z)                                                                               \
+        STORE(4u * RY + 3u, d_, k_, w)                                                                               \
     }
 #define ROWS4(AT) (float4)(AT(4u * RY), AT(4u * RY + 1u), AT(4u * RY + 2u), AT(4u * RY + 3u))
 
 static inline uint4 ramp(uint first) { return (uint4)(first) + (uint4)(0u, 1u, 2u, 3u); }
 static inline float4 where_upto(uint a, uint4 b, float4 yes, float4 no) { return select(no, yes, (uint4)(a) <= b); } // a <= b ? yes : no
-static inline float4 where_from(uint a, uint4 b, float4 yes, float4 no) { return select(no, yes, (uint4)(a) >= b); } // a >= b ? yes : no
+// a >= b + 0..3 ? yes : no, for int a and b; one register for b
+static inline float4 where_from(uint a, uint b, float4 yes, float4 no) { return select(no, yes, (int4)((int)(a - b)) >= (int4)(0, 1, 2, 3)); }

@@ -10,9 +10,9 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, tiles, parts; float scale; } p
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q, p.off[0] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (key0 + (c) < p.T && (d) < p.D ? load_act(k, p.off[1] + ((b * p.T + key0 + (c)) * p.H + h) * p.D + (d)) : 0.0f)
 #define V_AT(c, d) (key0 + (c) < p.T && (d) < p.D ? load_act(v, p.off[2] + ((b * p.T + key0 + (c)) * p.H + h) * p.D + (d)) : 0.0f)
-#define STORE_O(r, d, x) \
+#define STORE_O(r, d, i, c) \
     if (inside && first + (r) < p.T && (d) < p.D) \
-        store_act(o, p.off[3] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d), x);
+        store_act(o, p.off[3] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d), acc[i].c);
 #define STORE_LSE(r, x) if (first + (r) < p.T) stat[p.off[4] + (b * p.T + first + (r)) * p.Q + head] = x;
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -24,23 +24,18 @@ void attn_full(__global const act_t *q, __global const act_t *k, __global const 
     uint keys = inside ? min(p.T, first + 4u * RG) : 0u;
     uint4 t = ramp(first + 4u * RY);
     float4 acc[4 * CHUNKS], s[4], m = (float4)(NEG), l = (float4)(0.0f);
-#pragma unroll
-    for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
+    UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint key0 = 0u; key0 < keys; key0 += 4u * CG) {
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         DOTS(s, Q_AT, K_AT, p.D)
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) s[j] = where_upto(key0 + 4u * CX + j, t, p.scale * s[j], (float4)(NEG));
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = where_upto(key0 + 4u * CX + j, t, p.scale * s[j], (float4)(NEG));
         float4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top); // key 0 is visible to every row, so m is real from the first tile on
         float4 shrink = exp(old - m);
         l *= shrink;
-#pragma unroll
-        for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= shrink;
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) {
+        UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= shrink;
+        UNROLL for (uint j = 0u; j < 4u; j++) {
             s[j] = exp(s[j] - m);
             l += s[j];
         }
@@ -49,9 +44,8 @@ void attn_full(__global const act_t *q, __global const act_t *k, __global const 
     }
     ROW_SUM(l, l)
     float4 inverse = 1.0f / max(l, (float4)(1e-30f)), lse = m + log(max(l, (float4)(1e-30f)));
-#pragma unroll
-    for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
-    EACH(acc, part * CHUNKS, STORE_O)
+    UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
+    EACH(part * CHUNKS, STORE_O)
     if (inside && part == 0u && CX == 0u) {
         STORE_LSE(4u * RY, lse.x)
         STORE_LSE(4u * RY + 1u, lse.y)

@@ -16,9 +16,9 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, tiles, parts, stat_delta; floa
 #define LSE(r) (first + (r) < p.T ? stat[p.off[4] + ROW(r)] : 0.0f)
 #define DELTA(r) (first + (r) < p.T ? stat[p.off[4] + p.stat_delta + ROW(r)] : 0.0f)
 #define DQ(r, d) (p.off[5] + ROW(r) * p.D + (d))
-#define STORE_DQ(r, d, x) \
+#define STORE_DQ(r, d, i, c) \
     if (inside && first + (r) < p.T && (d) < p.D) \
-        store_act(dq, DQ(r, d), (p.accumulate != 0u ? load_act(dq, DQ(r, d)) : 0.0f) + p.scale * (x));
+        store_act(dq, DQ(r, d), (p.accumulate != 0u ? load_act(dq, DQ(r, d)) : 0.0f) + p.scale * acc[i].c);
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_full_bwd_dq(__global const act_t *d_o, __global const act_t *q, __global const act_t *k, __global const act_t *v,
@@ -34,21 +34,18 @@ void attn_full_bwd_dq(__global const act_t *d_o, __global const act_t *q, __glob
         lse = ROWS4(LSE);
         delta = ROWS4(DELTA);
     }
-#pragma unroll
-    for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
+    UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint key0 = 0u; key0 < keys; key0 += 4u * CG) {
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) {
+        UNROLL for (uint j = 0u; j < 4u; j++) {
             s[j] = (float4)(0.0f);
             dp[j] = (float4)(0.0f);
         }
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++)
+        UNROLL for (uint j = 0u; j < 4u; j++)
             s[j] = where_upto(key0 + 4u * CX + j, t, exp(min(p.scale * s[j] - lse, (float4)(0.5f))) * (dp[j] - delta), (float4)(0.0f));
         PUT(s)
         UPDATE(acc, K_AT, part * CHUNKS)
     }
-    EACH(acc, part * CHUNKS, STORE_DQ)
+    EACH(part * CHUNKS, STORE_DQ)
 }

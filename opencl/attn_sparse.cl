@@ -11,9 +11,9 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles; 
 #define Q_AT(r, d) (first + (r) < end && (d) < p.D ? load_act(q, p.off[0] + (row + first + (r)) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(k, p.off[1] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)
 #define V_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(v, p.off[2] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)) : 0.0f)
-#define STORE_O(r, d, x) \
+#define STORE_O(r, d, i, c) \
     if (inside && first + (r) < end && (d) < p.D) \
-        store_act(o, p.off[4] + (row + first + (r)) * p.D + (d), x);
+        store_act(o, p.off[4] + (row + first + (r)) * p.D + (d), acc[i].c);
 #define STORE_LSE(r, x) if (first + (r) < end) stat[p.off[5] + row + first + (r)] = x;
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -30,31 +30,26 @@ void attn_sparse(__global const act_t *q, __global const act_t *k, __global cons
         for (uint c = 0u; c < p.K; c++) // up to the last slot in use
             if (idx[slots + c] >= 0 && (uint)(idx[slots + c]) <= current) keys = (c + 1u) * p.block_size;
     float4 acc[4 * CHUNKS], s[4], m = (float4)(NEG), l = (float4)(0.0f);
-#pragma unroll
-    for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
+    UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint n0 = 0u; n0 < keys; n0 += 4u * CG) {
         BARRIER;
-        for (uint i = LANE; i < 4u * CG; i += WG) {
+        NO_UNROLL for (uint i = LANE; i < 4u * CG; i += WG) {
             uint c = (n0 + i) / p.block_size, key = NONE;
             if (n0 + i < keys && idx[slots + c] >= 0 && (uint)(idx[slots + c]) <= current)
                 key = (uint)(idx[slots + c]) * p.block_size + (n0 + i) % p.block_size;
             col_key[i] = key <= t ? key : NONE;
         }
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         BARRIER;
         DOTS(s, Q_AT, K_AT, p.D)
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) s[j] = col_key[4u * CX + j] != NONE ? p.scale * s[j] : (float4)(NEG);
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = col_key[4u * CX + j] != NONE ? p.scale * s[j] : (float4)(NEG);
         float4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top);
         float4 shrink = exp(old - m);
         l *= shrink;
-#pragma unroll
-        for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= shrink;
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) {
+        UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= shrink;
+        UNROLL for (uint j = 0u; j < 4u; j++) {
             s[j] = col_key[4u * CX + j] != NONE ? exp(s[j] - m) : (float4)(0.0f); // m may still be NEG
             l += s[j];
         }
@@ -63,9 +58,8 @@ void attn_sparse(__global const act_t *q, __global const act_t *k, __global cons
     }
     ROW_SUM(l, l)
     float4 inverse = 1.0f / max(l, (float4)(1e-30f)), lse = m + log(max(l, (float4)(1e-30f)));
-#pragma unroll
-    for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
-    EACH(acc, 0u, STORE_O)
+    UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
+    EACH(0u, STORE_O)
     if (inside && CX == 0u) {
         STORE_LSE(4u * RY, lse.x)
         STORE_LSE(4u * RY + 1u, lse.y)

@@ -15,9 +15,9 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles, 
 #define LSE(r) (first + (r) < end ? stat[p.off[5] + row + first + (r)] : 0.0f)
 #define DELTA(r) (first + (r) < end ? stat[p.off[5] + p.stat_delta + row + first + (r)] : 0.0f)
 #define DQ(r, d) (p.off[6] + (row + first + (r)) * p.D + (d))
-#define STORE_DQ(r, d, x) \
+#define STORE_DQ(r, d, i, c) \
     if (inside && first + (r) < end && (d) < p.D) \
-        store_act(dq, DQ(r, d), (p.accumulate != 0u ? load_act(dq, DQ(r, d)) : 0.0f) + p.scale * (x));
+        store_act(dq, DQ(r, d), (p.accumulate != 0u ? load_act(dq, DQ(r, d)) : 0.0f) + p.scale * acc[i].c);
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __global const act_t *k, __global const act_t *v,
@@ -36,29 +36,26 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
         lse = ROWS4(LSE);
         delta = ROWS4(DELTA);
     }
-#pragma unroll
-    for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
+    UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint n0 = 0u; n0 < keys; n0 += 4u * CG) {
         BARRIER;
-        for (uint i = LANE; i < 4u * CG; i += WG) {
+        NO_UNROLL for (uint i = LANE; i < 4u * CG; i += WG) {
             uint c = (n0 + i) / p.block_size, key = NONE;
             if (n0 + i < keys && idx[slots + c] >= 0 && (uint)(idx[slots + c]) <= current)
                 key = (uint)(idx[slots + c]) * p.block_size + (n0 + i) % p.block_size;
             col_key[i] = key <= t ? key : NONE;
         }
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) {
+        UNROLL for (uint j = 0u; j < 4u; j++) {
             s[j] = (float4)(0.0f);
             dp[j] = (float4)(0.0f);
         }
         BARRIER;
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++)
+        UNROLL for (uint j = 0u; j < 4u; j++)
             s[j] = col_key[4u * CX + j] != NONE ? exp(min(p.scale * s[j] - lse, (float4)(0.5f))) * (dp[j] - delta) : (float4)(0.0f);
         PUT(s)
         UPDATE(acc, K_AT, 0u)
     }
-    EACH(acc, 0u, STORE_DQ)
+    EACH(0u, STORE_DQ)
 }

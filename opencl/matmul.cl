@@ -9,7 +9,7 @@
 //   local memory 8 * DEPTH * (TILE + PAD) bytes (8448 for 64, 8320 for 128); no subgroup use
 // A step loads TILE x DEPTH of a and b, lanes along the stored rows so that loads coalesce, and keeps both with k outermost.
 // A work-item owns EACH x EACH elements, TILE / EACH apart: neighbours then read neighbouring words of local memory, and PAD
-// spreads the transposing stores over the 32 banks.
+// spreads the transposing stores over the 32 banks. Loops over what it owns are unrolled, or sum ends up in memory.
 #include "common.h"
 typedef struct { uint off[8]; uint M, N, K, lda, ldb, ldc, stride_a, stride_b, stride_c, splits, k_range, accumulate; } push;
 #define ACROSS (TILE / EACH)
@@ -28,6 +28,7 @@ void matmul(__global const act_t *a, __global const act_t *b, __global act2_t *c
     uint z = (uint)get_group_id(2), matrix = z / p.splits, k_first = z % p.splits * p.k_range, k_end = min(p.K, k_first + p.k_range);
     uint m_first = (uint)get_group_id(1) * TILE, n_first = (uint)get_group_id(0) * TILE, row = LANE / ACROSS, column = LANE % ACROSS;
     float sum[EACH * EACH];
+#pragma unroll
     for (uint i = 0u; i < EACH * EACH; i++) sum[i] = 0.0f;
 
     for (uint k0 = k_first; k0 < k_end; k0 += DEPTH) {
@@ -50,15 +51,21 @@ void matmul(__global const act_t *a, __global const act_t *b, __global act2_t *c
         BARRIER;
         for (uint k = 0u; k < DEPTH; k++) {
             float av[EACH], bv[EACH];
+#pragma unroll
             for (uint i = 0u; i < EACH; i++) av[i] = a_tile[k * PITCH + row + i * ACROSS];
+#pragma unroll
             for (uint j = 0u; j < EACH; j++) bv[j] = b_tile[k * PITCH + column + j * ACROSS];
+#pragma unroll
             for (uint i = 0u; i < EACH; i++)
+#pragma unroll
                 for (uint j = 0u; j < EACH; j++) sum[i * EACH + j] += av[i] * bv[j];
         }
         BARRIER;
     }
 
+#pragma unroll
     for (uint i = 0u; i < EACH; i++)
+#pragma unroll
         for (uint j = 0u; j < EACH; j++) {
             uint m = m_first + row + i * ACROSS, n = n_first + column + j * ACROSS;
             if (m >= p.M || n >= p.N) continue;

@@ -20,19 +20,15 @@ void select_score(__global const act_t *q, __global const float *kbar, __global 
     uint b = group / p.S / p.row_tiles, heads = p.Q / p.S, h = sel * heads / (p.Q / p.H);
     bool inside = b < p.B;
     float4 s[4], sum[4];
-#pragma unroll
-    for (uint j = 0u; j < 4u; j++) sum[j] = (float4)(0.0f);
+    UNROLL for (uint j = 0u; j < 4u; j++) sum[j] = (float4)(0.0f);
     for (uint head = sel * heads; inside && head < (sel + 1u) * heads; head++) {
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         DOTS(s, Q_AT, K_AT, p.D)
         float4 offset = ROWS4(LSE);
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) sum[j] += p.dot_score != 0u ? s[j] : exp(min(p.scale * s[j] - offset, (float4)(0.5f)));
+        UNROLL for (uint j = 0u; j < 4u; j++) sum[j] += p.dot_score != 0u ? s[j] : exp(min(p.scale * s[j] - offset, (float4)(0.5f)));
     }
     if (inside)
-#pragma unroll
-        for (uint j = 0u; j < 4u; j++) {
+        UNROLL for (uint j = 0u; j < 4u; j++) {
             uint c = block0 + 4u * CX + j;
             STORE(4u * RY, c, sum[j].x)
             STORE(4u * RY + 1u, c, sum[j].y)

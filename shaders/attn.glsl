@@ -49,7 +49,7 @@ shared vec4 p_tile[4 * CG * RG];     // weights, [4 CG columns][RG]
 
 // The lane's weights into the tile; whoever reads it passes a barrier first.
 #define PUT(s)                                                                                                       \
-    for (uint j_ = 0u; j_ < 4u; j_++) p_tile[(4u * CX + j_) * RG + RY] = s[j_];
+    [[unroll]] for (uint j_ = 0u; j_ < 4u; j_++) p_tile[(4u * CX + j_) * RG + RY] = s[j_];
 
 // acc[chunk] += sum over the tile's columns c of weight(row, c) * COL_AT(c, d), d = (chunk0 + chunk) * 4 CG + 4 CX + 0..3
 #define UPDATE(acc, COL_AT, chunk0)                                                                                  \
@@ -83,17 +83,18 @@ shared vec4 p_tile[4 * CG * RG];     // weights, [4 CG columns][RG]
     for (uint c_ = 1u; c_ < CG; c_++) out += p_tile[c_ * RG + RY];                                                   \
     barrier();
 
-// STORE(row, d, value) for everything the lane holds in acc
-#define EACH(acc, chunk0, STORE)                                                                                     \
+// STORE(row, d, i, component) for everything the lane holds: acc[i].component goes to (row, d)
+#define EACH(chunk0, STORE)                                                                                          \
     [[unroll]] for (uint k_ = 0u; k_ < 4u * CHUNKS; k_++) {                                                          \
         uint d_ = ((chunk0) * 4u + k_ / 4u * 4u) * CG + 4u * CX + k_ % 4u;                                           \
-        STORE(4u * RY, d_, acc[k_].x)                                                                                \
-        STORE(4u * RY + 1u, d_, acc[k_].y)                                                                           \
-        STORE(4u * RY + 2u, d_, acc[k_].z)                                                                           \
-        STORE(4u * RY + 3u, d_, acc[k_].w)                                                                           \
+        STORE(4u * RY, d_, k_, x)                                                                                    \
+        STORE(4u * RY + 1u, d_, k_, y)                                                                               \
+        STORE(4u * RY + 2u, d_, k_, z)                                                                               \
+        STORE(4u * RY + 3u, d_, k_, w)                                                                               \
     }
 #define ROWS4(AT) vec4(AT(4u * RY), AT(4u * RY + 1u), AT(4u * RY + 2u), AT(4u * RY + 3u))
 
 uvec4 ramp(uint first) { return uvec4(first) + uvec4(0u, 1u, 2u, 3u); }
 vec4 where_upto(uint a, uvec4 b, vec4 yes, vec4 no) { return mix(no, yes, lessThanEqual(uvec4(a), b)); } // a <= b ? yes : no
-vec4 where_from(uint a, uvec4 b, vec4 yes, vec4 no) { return mix(no, yes, greaterThanEqual(uvec4(a), b)); } // a >= b ? yes : no
+// a >= b + 0..3 ? yes : no, for int a and b; one register for b
+vec4 where_from(uint a, uint b, vec4 yes, vec4 no) { return mix(no, yes, greaterThanEqual(ivec4(int(a - b)), ivec4(0, 1, 2, 3))); }

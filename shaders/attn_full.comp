@@ -16,9 +16,9 @@ PUSH { uint off[8]; uint B, T, Q, H, D, tiles, parts; float scale; } p;
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q[p.off[0] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)]) : 0.0)
 #define K_AT(c, d) (key0 + (c) < p.T && (d) < p.D ? load_act(k[p.off[1] + ((b * p.T + key0 + (c)) * p.H + h) * p.D + (d)]) : 0.0)
 #define V_AT(c, d) (key0 + (c) < p.T && (d) < p.D ? load_act(v[p.off[2] + ((b * p.T + key0 + (c)) * p.H + h) * p.D + (d)]) : 0.0)
-#define STORE_O(r, d, x) \
+#define STORE_O(r, d, i, c) \
     if (inside && first + (r) < p.T && (d) < p.D) \
-        o[p.off[3] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)] = store_act(x);
+        o[p.off[3] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)] = store_act(acc[i].c);
 #define STORE_LSE(r, x) if (first + (r) < p.T) stat[p.off[4] + (b * p.T + first + (r)) * p.Q + head] = x;
 
 void main() {
@@ -49,7 +49,7 @@ void main() {
     ROW_SUM(l, l)
     vec4 inverse = 1.0 / max(l, vec4(1e-30)), lse = m + log(max(l, vec4(1e-30)));
     [[unroll]] for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
-    EACH(acc, part * CHUNKS, STORE_O)
+    EACH(part * CHUNKS, STORE_O)
     if (inside && part == 0u && CX == 0u) {
         STORE_LSE(4u * RY, lse.x)
         STORE_LSE(4u * RY + 1u, lse.y)

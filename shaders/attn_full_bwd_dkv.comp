@@ -9,7 +9,7 @@
 #include "common.glsl"
 #include "attn.glsl"
 shared uint col_row[4 * CG]; // (b, t, head) of a column, or NONE
-shared uint col_t[4 * CG];
+shared uint col_t[4 * CG];   // its t, less first
 READ(0, act_t, d_o);
 READ(1, act_t, q);
 READ(2, act_t, k);
@@ -26,18 +26,16 @@ PUSH { uint off[8]; uint B, T, Q, H, D, tiles, parts, stat_delta; float scale; u
 #define DO_AT(c, d) (col_row[c] != NONE && (d) < p.D ? load_act(d_o[p.off[0] + col_row[c] * p.D + (d)]) : 0.0)
 #define DK(r, d) (p.off[5] + KEY(r) * p.D + (d))
 #define DV(r, d) (p.off[6] + KEY(r) * p.D + (d))
-#define STORE_DK(r, d, x) \
-    if (inside && first + (r) < p.T && (d) < p.D) \
-        dk[DK(r, d)] = store_act((p.accumulate != 0u ? load_act(dk[DK(r, d)]) : 0.0) + p.scale * (x));
-#define STORE_DV(r, d, x) \
-    if (inside && first + (r) < p.T && (d) < p.D) \
-        dv[DV(r, d)] = store_act((p.accumulate != 0u ? load_act(dv[DV(r, d)]) : 0.0) + (x));
+#define STORE_DKV(r, d, i, c) \
+    if (inside && first + (r) < p.T && (d) < p.D) { \
+        dk[DK(r, d)] = store_act((p.accumulate != 0u ? load_act(dk[DK(r, d)]) : 0.0) + p.scale * acc_k[i].c); \
+        dv[DV(r, d)] = store_act((p.accumulate != 0u ? load_act(dv[DV(r, d)]) : 0.0) + acc_v[i].c); \
+    }
 
 void main() {
     uint part = GROUP % p.parts, group = GROUP / p.parts, heads = p.B * p.H, tile = group / heads, G = p.Q / p.H;
     bool inside = tile < p.tiles;
     uint first = inside ? tile * 4u * RG : 0u, b = group % heads / p.H, h = group % p.H, columns = inside ? (p.T - first) * G : 0u;
-    uvec4 key = ramp(first + 4u * RY);
     vec4 acc_k[4 * CHUNKS], acc_v[4 * CHUNKS], s[4], ds[4];
     [[unroll]] for (uint i = 0u; i < 4u * CHUNKS; i++) {
         acc_k[i] = vec4(0.0);
@@ -47,7 +45,7 @@ void main() {
         barrier();
         for (uint i = LANE; i < 4u * CG; i += WG) {
             uint n = n0 + i, t = first + n / G;
-            col_t[i] = t;
+            col_t[i] = t - first;
             col_row[i] = n < columns ? (b * p.T + t) * p.Q + h * G + n % G : NONE;
         }
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
@@ -64,8 +62,8 @@ void main() {
                 w = exp(min(p.scale * s[j] - stat[p.off[4] + row], vec4(0.5)));
                 dw = w * (ds[j] - stat[p.off[4] + p.stat_delta + row]);
             }
-            s[j] = where_from(t, key, w, vec4(0.0));
-            ds[j] = where_from(t, key, dw, vec4(0.0));
+            s[j] = where_from(t, 4u * RY, w, vec4(0.0));
+            ds[j] = where_from(t, 4u * RY, dw, vec4(0.0));
         }
         PUT(s)
         UPDATE(acc_v, DO_AT, part * CHUNKS)
@@ -73,6 +71,5 @@ void main() {
         PUT(ds)
         UPDATE(acc_k, Q_AT, part * CHUNKS)
     }
-    EACH(acc_k, part * CHUNKS, STORE_DK)
-    EACH(acc_v, part * CHUNKS, STORE_DV)
+    EACH(part * CHUNKS, STORE_DKV)
 }

@@ -23,9 +23,9 @@ PUSH { uint off[8]; uint B, T, Q, H, D, tiles, parts, stat_delta; float scale; u
 #define LSE(r) (first + (r) < p.T ? stat[p.off[4] + ROW(r)] : 0.0)
 #define DELTA(r) (first + (r) < p.T ? stat[p.off[4] + p.stat_delta + ROW(r)] : 0.0)
 #define DQ(r, d) (p.off[5] + ROW(r) * p.D + (d))
-#define STORE_DQ(r, d, x) \
+#define STORE_DQ(r, d, i, c) \
     if (inside && first + (r) < p.T && (d) < p.D) \
-        dq[DQ(r, d)] = store_act((p.accumulate != 0u ? load_act(dq[DQ(r, d)]) : 0.0) + p.scale * (x));
+        dq[DQ(r, d)] = store_act((p.accumulate != 0u ? load_act(dq[DQ(r, d)]) : 0.0) + p.scale * acc[i].c);
 
 void main() {
     uint part = GROUP % p.parts, group = GROUP / p.parts, heads = p.B * p.Q, tile = group / heads;
@@ -51,5 +51,5 @@ void main() {
         PUT(s)
         UPDATE(acc, K_AT, part * CHUNKS)
     }
-    EACH(acc, part * CHUNKS, STORE_DQ)
+    EACH(part * CHUNKS, STORE_DQ)
 }

@@ -19,9 +19,9 @@ PUSH { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles; float scal
 #define Q_AT(r, d) (first + (r) < end && (d) < p.D ? load_act(q[p.off[0] + (row + first + (r)) * p.D + (d)]) : 0.0)
 #define K_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(k[p.off[1] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)]) : 0.0)
 #define V_AT(c, d) (col_key[c] != NONE && (d) < p.D ? load_act(v[p.off[2] + ((b * p.T + col_key[c]) * p.H + h) * p.D + (d)]) : 0.0)
-#define STORE_O(r, d, x) \
+#define STORE_O(r, d, i, c) \
     if (inside && first + (r) < end && (d) < p.D) \
-        o[p.off[4] + (row + first + (r)) * p.D + (d)] = store_act(x);
+        o[p.off[4] + (row + first + (r)) * p.D + (d)] = store_act(acc[i].c);
 #define STORE_LSE(r, x) if (first + (r) < end) stat[p.off[5] + row + first + (r)] = x;
 
 void main() {
@@ -63,7 +63,7 @@ void main() {
     ROW_SUM(l, l)
     vec4 inverse = 1.0 / max(l, vec4(1e-30)), lse = m + log(max(l, vec4(1e-30)));
     [[unroll]] for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
-    EACH(acc, 0u, STORE_O)
+    EACH(0u, STORE_O)
     if (inside && CX == 0u) {
         STORE_LSE(4u * RY, lse.x)
         STORE_LSE(4u * RY + 1u, lse.y)

@@ -24,9 +24,9 @@ PUSH { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles, stat_delta
 #define LSE(r) (first + (r) < end ? stat[p.off[5] + row + first + (r)] : 0.0)
 #define DELTA(r) (first + (r) < end ? stat[p.off[5] + p.stat_delta + row + first + (r)] : 0.0)
 #define DQ(r, d) (p.off[6] + (row + first + (r)) * p.D + (d))
-#define STORE_DQ(r, d, x) \
+#define STORE_DQ(r, d, i, c) \
     if (inside && first + (r) < end && (d) < p.D) \
-        dq[DQ(r, d)] = store_act((p.accumulate != 0u ? load_act(dq[DQ(r, d)]) : 0.0) + p.scale * (x));
+        dq[DQ(r, d)] = store_act((p.accumulate != 0u ? load_act(dq[DQ(r, d)]) : 0.0) + p.scale * acc[i].c);
 
 void main() {
     uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, heads = p.Q / p.S;
@@ -62,5 +62,5 @@ void main() {
         PUT(s)
         UPDATE(acc, K_AT, 0u)
     }
-    EACH(acc, 0u, STORE_DQ)
+    EACH(0u, STORE_DQ)
 }
