@@ -13,16 +13,18 @@
 #define CX (LANE % CG)
 #define NONE 0xffffffffu
 
-// How far a loop is unrolled. What indexes an array of registers: wholly, or the array ends up in memory. The rest little, or
-// the loads of all steps are hoisted and registers spilled: clang for amdgcn up to 1750, Intel's up to 4. NVIDIA's compiler
-// weighs that itself.
+// How far a loop is unrolled. AMD's and Intel's compilers spill without being told: what indexes an array of registers must be
+// unrolled wholly, or the array ends up in memory, the rest little, or the loads of all steps are hoisted. NVIDIA's weighs that
+// itself; PoCL on a CPU would only compile for longer (2.6 times).
 #define UNROLL _Pragma("unroll")
-#ifdef __NV_CL_C_VERSION
-#define UNROLL_SOME
-#define NO_UNROLL
-#else
+#if defined(__AMDGCN__) || defined(__SPIR__) || defined(__SPIRV__)
+#define UNROLL_CHUNKS _Pragma("unroll")
 #define UNROLL_SOME _Pragma("unroll 4")
 #define NO_UNROLL _Pragma("unroll 1")
+#else
+#define UNROLL_CHUNKS
+#define UNROLL_SOME
+#define NO_UNROLL
 #endif
 
 // AT(row or column, d) is a float, 0 outside the tensor.
@@ -64,7 +66,7 @@
 
 // acc[chunk] += sum over the tile's columns c of weight(row, c) * COL_AT(c, d), d = (chunk0 + chunk) * 4 CG + 4 CX + 0..3
 #define UPDATE(acc, COL_AT, chunk0)                                                                                  \
-    UNROLL for (uint k_ = 0u; k_ < CHUNKS; k_++)                                                                     \
+    UNROLL_CHUNKS for (uint k_ = 0u; k_ < CHUNKS; k_++)                                                              \
         NO_UNROLL for (uint c0_ = 0u; c0_ < 4u * CG; c0_ += 32u) {                                                   \
             BARRIER;                                                                                                 \
             LOAD_PLAIN(COL_AT, c0_, ((chunk0) + k_) * 4u * CG)                                                       \
@@ -96,7 +98,7 @@
 
 // STORE(row, d, i, component) for everything the lane holds: acc[i].component goes to (row, d)
 #define EACH(chunk0, STORE)                                                                                          \
-    UNROLL for (uint k_ = 0u; k_ < 4u * CHUNKS; k_++) {                                                              \
+    UNROLL_CHUNKS for (uint k_ = 0u; k_ < 4u * CHUNKS; k_++) {                                                       \
         uint d_ = ((chunk0) * 4u + k_ / 4u * 4u) * CG + 4u * CX + k_ % 4u;                                           \
         STORE(4u * RY, d_, k_, x)                                                                                    \
         STORE(4u * RY + 1u, d_, k_, y)                                                                               \

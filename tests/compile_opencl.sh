@@ -118,6 +118,10 @@ for path in sorted(glob.glob("opencl/*.cl")):
                     print(line)
 PYTHON
 
+# What may spill: a regular expression over "KERNEL OPTIONS COMPILER TARGET". Of 128 registers of accumulators and as many others,
+# clang 16 keeps three numbers of the lane in memory from before the loop over the columns until after it.
+excepted='^attn_full_bwd_dkv .*-DCHUNKS=4 -DACT=2 .* clang-16 gfx1100$'
+
 compile_one() { # KERNEL OPTIONS COMPILER TARGET
     local id=$BASHPID rc=0
     local log="$work/log.$id"
@@ -136,7 +140,9 @@ compile_one() { # KERNEL OPTIONS COMPILER TARGET
         fi
         rm -f "$log.s"
     fi
-    if [ $rc = 1 ] || grep -qiE 'spill' "$log"; then
+    if [ $rc = 0 ] && [[ "$1 $2 $3 $4" =~ $excepted ]]; then
+        grep -qiE 'spill' "$log" && echo "excepted: $1 $2 ($3 $4)"
+    elif [ $rc = 1 ] || grep -qiE 'spill' "$log"; then
         echo "FAILED $1 $2 ($3 $4)"
         grep -iE 'error|spill' "$log" | head -3
         rm -f "$log"
