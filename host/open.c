@@ -200,13 +200,19 @@ static cJSON *json_device(const dev_info *i, const dev_limits *l) {
     return o;
 }
 
-static ssa_status print_json(FILE *out, const api apis[APIS]) {
-    cJSON *list = cJSON_CreateArray(), *cpu = cJSON_CreateObject();
-    cJSON_AddStringToObject(cpu, "device", "cpu");
-    cJSON_AddStringToObject(cpu, "api", "cpu");
-    cJSON_AddStringToObject(cpu, "type", "cpu");
-    cJSON_AddItemToArray(list, cpu);
+static bool of_api(const char *wanted, const char *name) { return !wanted || !strcmp(wanted, name); }
+
+static ssa_status print_json(FILE *out, const api apis[APIS], const char *wanted) {
+    cJSON *list = cJSON_CreateArray();
+    if (of_api(wanted, "cpu")) {
+        cJSON *cpu = cJSON_CreateObject();
+        cJSON_AddStringToObject(cpu, "device", "cpu");
+        cJSON_AddStringToObject(cpu, "api", "cpu");
+        cJSON_AddStringToObject(cpu, "type", "cpu");
+        cJSON_AddItemToArray(list, cpu);
+    }
     for (int i = 0; i < APIS; i++) {
+        if (!of_api(wanted, apis[i].api)) continue;
         for (int k = 0; k < apis[i].count; k++) cJSON_AddItemToArray(list, json_device(&apis[i].info[k], &apis[i].limits[k]));
         if (apis[i].count) continue;
         cJSON *none = cJSON_CreateObject();
@@ -222,18 +228,22 @@ static ssa_status print_json(FILE *out, const api apis[APIS]) {
     return SSA_OK;
 }
 
-ssa_status ssa_list_devices(FILE *out, bool json) {
+ssa_status ssa_list_devices(FILE *out, bool json) { return ssa_list_devices_of(NULL, out, json); }
+
+ssa_status ssa_list_devices_of(const char *wanted, FILE *out, bool json) {
     api       *apis = malloc(sizeof known);
     ssa_status s = SSA_OK;
     char       memory[32];
     if (!apis) return SSA_ERR_MEMORY;
     memcpy(apis, known, sizeof known);
-    for (int i = 0; i < APIS; i++) ask(&apis[i]);
-    if (json) s = print_json(out, apis);
+    for (int i = 0; i < APIS; i++)
+        if (of_api(wanted, apis[i].api)) ask(&apis[i]);
+    if (json) s = print_json(out, apis, wanted);
     else {
-        fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN),
+        if (of_api(wanted, "cpu")) fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN),
                 size_text((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), memory));
         for (int i = 0; i < APIS; i++) {
+            if (!of_api(wanted, apis[i].api)) continue;
             for (int k = 0; k < apis[i].count; k++) print_device(out, &apis[i].info[k], &apis[i].limits[k]);
             if (!apis[i].count) fprintf(out, "%s: none (%s)\n", apis[i].api, apis[i].reason.text);
         }

@@ -37,7 +37,7 @@ expect 2 'no option --colour' "$ssa" verify ops --colour red
 expect 2 'filter .*\(.* is not a regular expression' "$ssa" verify ops --device cpu --filter '('
 expect 2 'no case passes the filter nothing' "$ssa" verify ops --device cpu --filter nothing
 expect 2 'no device "tpu"' "$ssa" verify ops --device tpu
-expect 2 'SSA_LIMITS: unknown limit colour' "$ssa" verify ops --device cpu --limits colour=3
+expect 2 'the cpu has no limits' "$ssa" verify ops --device cpu --limits shared=16384
 expect 2 'dtype is int4' "$ssa" verify ops --device cpu --dtype int4
 expect 2 'exclude each other' "$ssa" verify ops --device cpu --quick --full
 expect 2 'needs one file and --as NAME' "$ssa" verify kernel x.comp
@@ -69,6 +69,7 @@ driver() { # DEVICE FILES-ENDING ENVIRONMENT...
     expect 0 ' 0 failed' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as rmsnorm --device "$device" --dtype f32
     expect 1 'FAILED kernel rmsnorm f32 R=3 C=17.* y: .* at \[0,16\]' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_wrong.$ending --as rmsnorm \
         --device "$device" --dtype f32
+    expect 2 'unknown limit colour' env "$@" "$ssa" verify ops --device "$device" --limits colour=3
     expect 2 'no case launches a kernel nonsense; there are .*rmsnorm' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as nonsense \
         --device "$device" --dtype f32
 }

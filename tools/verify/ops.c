@@ -16,11 +16,11 @@ static double now(void) {
 static void job_free(verify_runner *r, verify_job *job) {
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
+        free(job->wide[i]);
         if (o->alias >= 0) continue;
         free(o->image);
         free(o->want);
         free(o->got);
-        free(job->wide[i]);
         ssa_tensor_free(r->cpu, &o->cpu);
         ssa_tensor_free(r->dev, &o->dev);
     }

@@ -127,7 +127,7 @@ void session_note(session *s, const char *op, const char *text, const char *vari
 
 /* -- devices ----------------------------------------------------------------------------------------------------------------- */
 
-static cJSON *list_devices(ssa_error *err) {
+static cJSON *list_devices(const char *api, ssa_error *err) {
     char  *text = NULL;
     size_t bytes = 0;
     FILE  *f = open_memstream(&text, &bytes);
@@ -135,7 +135,7 @@ static cJSON *list_devices(ssa_error *err) {
         ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
         return NULL;
     }
-    ssa_status s = ssa_list_devices(f, true);
+    ssa_status s = ssa_list_devices_of(api, f, true);
     fclose(f);
     cJSON *list = s ? NULL : cJSON_Parse(text);
     free(text);
@@ -149,38 +149,53 @@ static ssa_status add_device(char device[SESSION_DEVICES][32], int *count, const
     return SSA_OK;
 }
 
-/* SSA_LIMITS that is wrong makes every device of an API "unavailable", with its sentence. */
-static ssa_status check_limits(const cJSON *list, ssa_error *err) {
-    const cJSON *o;
+/* Opens a device by name for its canonical one, or for a sentence that tells what there is. */
+static ssa_status add_named(char device[SESSION_DEVICES][32], int *count, const char *name, ssa_error *err) {
+    ssa_context *ctx;
+    SSA_TRY(ssa_open(name, NULL, &ctx, err));
+    ssa_status s = add_device(device, count, ssa_context_device(ctx), err);
+    ssa_close(ctx);
+    return s;
+}
+
+static ssa_status add_all(char device[SESSION_DEVICES][32], int *count, ssa_error *err) {
+    cJSON     *list = list_devices(NULL, err), *o;
+    ssa_status s = list ? SSA_OK : SSA_ERR_RUNTIME;
+    cJSON_ArrayForEach(o, list) {
+        const char *why = report_text(o, "unavailable"); /* wrong SSA_LIMITS make every device of an API unavailable */
+        if (!s && strstr(why, "SSA_LIMITS")) s = ssa_fail(err, SSA_ERR_INPUT, "%s", why);
+        if (!s && *report_text(o, "device")) s = add_device(device, count, report_text(o, "device"), err);
+    }
+    cJSON_Delete(list);
+    return s;
+}
+
+/* The capability record of a device; the drivers of other APIs are left alone. */
+static ssa_status add_record(session *s, const char *device, ssa_error *err) {
+    char api[32];
+    snprintf(api, sizeof api, "%.*s", (int)strcspn(device, ":"), device);
+    cJSON *list = list_devices(api, err), *o;
     cJSON_ArrayForEach(o, list)
-        if (strstr(report_text(o, "unavailable"), "SSA_LIMITS")) return ssa_fail(err, SSA_ERR_INPUT, "%s", report_text(o, "unavailable"));
-    return SSA_OK;
+        if (!strcmp(report_text(o, "device"), device)) cJSON_AddItemToArray(s->records, cJSON_Duplicate(o, true));
+    cJSON_Delete(list);
+    return list ? SSA_OK : SSA_ERR_RUNTIME;
 }
 
 ssa_status session_devices(session *s, const char *names, char device[SESSION_DEVICES][32], int *count, ssa_error *err) {
+    char name[64];
     *count = 0;
-    cJSON      *list = list_devices(err), *o;
-    ssa_status  status = list ? check_limits(list, err) : SSA_ERR_RUNTIME;
-    ssa_context *ctx;
-    if (!status && !strcmp(names, "all")) {
-        cJSON_ArrayForEach(o, list)
-            if (!status && *report_text(o, "device")) status = add_device(device, count, report_text(o, "device"), err);
-    } else if (!status) {
-        for (const char *p = names; *p && !status; p += p[strcspn(p, ",")] == ',' ? strcspn(p, ",") + 1 : strcspn(p, ",")) {
-            char name[64];
+    if (!strcmp(names, "all")) SSA_TRY(add_all(device, count, err));
+    else
+        for (const char *p = names; *p; p += strspn(p, ",")) {
             snprintf(name, sizeof name, "%.*s", (int)strcspn(p, ","), p);
-            status = ssa_open(name, NULL, &ctx, err); /* the canonical name, or a sentence that tells what there is */
-            if (status) break;
-            status = add_device(device, count, ssa_context_device(ctx), err);
-            ssa_close(ctx);
+            SSA_TRY(add_named(device, count, name, err));
+            p += strcspn(p, ",");
         }
-        if (!status && !*count) status = ssa_fail(err, SSA_ERR_INPUT, "--device names no device");
-    }
-    for (int i = 0; i < *count && !status; i++)
-        cJSON_ArrayForEach(o, list)
-            if (!strcmp(report_text(o, "device"), device[i])) cJSON_AddItemToArray(s->records, cJSON_Duplicate(o, true));
-    cJSON_Delete(list);
-    return status;
+    if (!*count) return ssa_fail(err, SSA_ERR_INPUT, "--device names no device");
+    if (s->limits && *count == 1 && !strcmp(device[0], "cpu"))
+        return ssa_fail(err, SSA_ERR_INPUT, "--limits %s: the cpu has no limits to lower", s->limits);
+    for (int i = 0; i < *count; i++) SSA_TRY(add_record(s, device[i], err));
+    return SSA_OK;
 }
 
 ssa_status session_context(session *s, const char *device, const ssa_open_options *options, ssa_context **out, ssa_error *err) {

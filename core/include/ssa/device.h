@@ -33,6 +33,8 @@ int         ssa_context_validation_messages(const ssa_context *ctx);
 
 /* Lists the devices to a stream, one line each, or as a JSON array; a missing loader or driver is said with its reason. */
 ssa_status ssa_list_devices(FILE *out, bool json);
+/* The same for one API ("cpu", "vulkan", "opencl"; NULL: all): the drivers of the others are not loaded. */
+ssa_status ssa_list_devices_of(const char *api, FILE *out, bool json);
 
 /* What the device chose by timing (CLBlast or our own matrix product, by class of shapes), one line a choice: a run records
  * them in trainer.json and sets them again when it resumes, because bits are promised for equal choices. */
