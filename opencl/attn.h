@@ -9,8 +9,8 @@
 #define ATTN_LOCAL \
     __local float4 row_tile[32 * (RG + 1)], col_tile[32 * (CG + 1)], p_tile[4 * CG * RG]; \
     (void)p_tile;
-#define RY (LANE / CG)
-#define CX (LANE % CG)
+#define RY (RG == 1 ? 0u : LANE / CG) // a constant where it is one: fewer registers
+#define CX (RG == 1 ? LANE : LANE % CG)
 #define NONE 0xffffffffu
 
 // How far a loop is unrolled. AMD's and Intel's compilers spill without being told: what indexes an array of registers must be

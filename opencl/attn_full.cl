@@ -15,7 +15,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, tiles, parts; float scale; } p
         store_act(o, p.off[3] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d), acc[i].c);
 #define STORE_LSE(r, x) if (first + (r) < p.T) stat[p.off[4] + (b * p.T + first + (r)) * p.Q + head] = x;
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_full(__global const act_t *q, __global const act_t *k, __global const act_t *v, __global act_t *o, __global float *stat, const push p) {
     ATTN_LOCAL
     uint part = GROUP % p.parts, group = GROUP / p.parts, heads = p.B * p.Q, tile = group / heads;

@@ -16,7 +16,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles; 
         store_act(o, p.off[4] + (row + first + (r)) * p.D + (d), acc[i].c);
 #define STORE_LSE(r, x) if (first + (r) < end) stat[p.off[5] + row + first + (r)] = x;
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_sparse(__global const act_t *q, __global const act_t *k, __global const act_t *v, __global const int *idx, __global act_t *o,
                  __global float *stat, const push p) {
     ATTN_LOCAL

@@ -22,7 +22,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, S, L, N, block_size, tiles, pa
         store_act(dv, DV(r, d), (p.accumulate != 0u ? load_act(dv, DV(r, d)) : 0.0f) + acc_v[i].c); \
     }
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_sparse_bwd_dkv(__global const act_t *d_o, __global const act_t *q, __global const act_t *k, __global const act_t *v,
                          __global const int *lists, __global const float *stat, __global act_t *dk, __global act_t *dv, const push p) {
     ATTN_LOCAL

@@ -19,7 +19,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles, 
     if (inside && first + (r) < end && (d) < p.D) \
         store_act(dq, DQ(r, d), (p.accumulate != 0u ? load_act(dq, DQ(r, d)) : 0.0f) + p.scale * acc[i].c);
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __global const act_t *k, __global const act_t *v,
                         __global const int *idx, __global const float *stat, __global act_t *dq, const push p) {
     ATTN_LOCAL

@@ -8,6 +8,13 @@
 #define GROUP ((uint)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
 #define LANE ((uint)get_local_id(0))
 #define NEG (-1e30f)
+// SUB_GROUP is defined for Intel cards whose narrowest sub-group is 16 work-items (Xe-HPC, Xe2): left alone, their compiler takes 32
+// and spills in the kernels that hold tiles in registers. Those say NARROW. Nothing relies on the width.
+#ifdef SUB_GROUP
+#define NARROW __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
+#else
+#define NARROW
+#endif
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
 
 static inline ushort float_to_bf16(float x) {

@@ -164,6 +164,7 @@ static ssa_status open_device(ocl_device *d, int index, ssa_error *err) {
     ocl_describe(&d->cl, d->place, index, &d->base.info, &d->base.limits);
     SSA_TRY(limits_override(&d->base.limits, err));
     ocl_platform_text(&d->cl, d->place.platform, CL_PLATFORM_VERSION, d->platform_text, sizeof d->platform_text);
+    d->sub_group = ocl_sub_group(&d->cl, d->place.device);
     OCL_TRY(d, "asking the device", err, d->cl.clGetDeviceInfo(d->place.device, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL));
     OCL_TRY(d, "asking the device", err, d->cl.clGetDeviceInfo(d->place.device, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL));
     if (!available || !compiler)

@@ -190,3 +190,12 @@ ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *c
     ocl_unload(&cl);
     return s;
 }
+
+uint32_t ocl_sub_group(const ocl_api *cl, cl_device_id id) {
+    const cl_device_info SUB_GROUP_SIZES_INTEL = 0x4108; /* cl_intel_required_subgroup_size */
+    size_t               sizes[8], bytes = 0, least = 0;
+    if (cl->clGetDeviceInfo(id, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &bytes)) return 0; /* no such extension */
+    for (size_t i = 0; i < bytes / sizeof *sizes; i++)
+        if (!least || sizes[i] < least) least = sizes[i];
+    return number(cl, id, CL_DEVICE_VENDOR_ID) == 0x8086 && number(cl, id, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_GPU && least == 16 ? 16 : 0;
+}

@@ -22,7 +22,7 @@ typedef struct { uint off[8]; uint M, N, K, lda, ldb, ldc, stride_a, stride_b, s
 #define load_a(i) load_act(a, p.off[0] + (i))
 #endif
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void matmul(__global const act_t *a, __global const act_t *b, __global act2_t *c, __global const float *a32, const push p) {
     __local float a_tile[DEPTH * PITCH], b_tile[DEPTH * PITCH];
     uint z = (uint)get_group_id(2), matrix = z / p.splits, k_first = z % p.splits * p.k_range, k_end = min(p.K, k_first + p.k_range);

@@ -85,6 +85,7 @@ struct ocl_device {
     cl_command_queue queue;
     ssa_error        lost;          /* sticky */
     char             platform_text[256];
+    uint32_t         sub_group;     /* Intel cards whose narrowest sub-group is 16: 16 (see common.h); else 0 */
 
     dev_kernel     **table;         /* hash table of variants, open addressing */
     int              table_size, table_used;
@@ -102,6 +103,9 @@ struct ocl_device {
 
     ocl_gemm        *gemm;          /* NULL: not looked for yet */
 };
+
+/* The sub-group width kernels ask Intel's compiler for; 0: none (devices.c). */
+uint32_t ocl_sub_group(const ocl_api *cl, cl_device_id id);
 
 /* Turns an OpenCL error into a status and a sentence; decides whether the device is lost. `what` starts the sentence. */
 ssa_status ocl_fail(ocl_device *d, cl_int code, const char *what, ssa_error *err);

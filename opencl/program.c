@@ -145,6 +145,7 @@ static ssa_status build(ocl_device *d, dev_kernel *k, const dev_kernel_desc *des
     ssa_status s = inline_source(&source, &seen, file, device_kernel_code(&d->base, desc->name), err);
     /* No relaxed maths: masked scores and non-finite gradients must stay what they are. */
     int n = snprintf(options, sizeof options, "-cl-std=CL1.2 -DACT=%d -DACT2=%d", desc->act, desc->act2);
+    if (d->sub_group) n += snprintf(options + n, sizeof options - (size_t)n, " -DSUB_GROUP=%u", d->sub_group);
     for (int i = 0; i < desc->constant_count && n < (int)sizeof options; i++)
         n += snprintf(options + n, sizeof options - (size_t)n, " -D%s=%u", desc->constants[i].name, desc->constants[i].value);
     if (!s && n >= (int)sizeof options) s = ssa_fail(err, SSA_ERR_RUNTIME, "kernel %s: its constants do not fit a build line", desc->name);

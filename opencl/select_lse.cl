@@ -11,7 +11,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, N, tiles, block_size; float sc
 #define K_AT(c, d) (block0 + (c) < p.N && (d) < p.D ? kbar[p.off[1] + ((b * p.N + block0 + (c)) * p.H + h) * p.D + (d)] : 0.0f)
 #define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) > 0.0f ? (max) + log(sum) : 0.0f;
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void select_lse(__global const act_t *q, __global const float *kbar, __global float *lse, const push p) {
     ATTN_LOCAL
     uint heads = p.B * p.Q, tile = GROUP / heads;

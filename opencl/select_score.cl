@@ -13,7 +13,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, N, S, t0, rows, stride, row_ti
 #define LSE(r) (first + (r) < p.rows ? lse[p.off[2] + ROW(r)] : 0.0f)
 #define STORE(r, c, x) if (first + (r) < p.rows && (c) < p.stride) score[p.off[3] + ((b * p.rows + first + (r)) * p.S + sel) * p.stride + (c)] = x;
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void select_score(__global const act_t *q, __global const float *kbar, __global const float *lse, __global float *score, const push p) {
     ATTN_LOCAL
     uint block0 = GROUP % p.block_tiles * 4u * CG, group = GROUP / p.block_tiles, sel = group % p.S, first = group / p.S % p.row_tiles * 4u * RG;

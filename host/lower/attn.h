@@ -12,6 +12,7 @@ static inline attn_tile attn_tile_of(int64_t rows, int64_t cols, int64_t D, int6
     int64_t chunks = ceil_div(D, 4 * cols), parts = ceil_div(chunks, most);
     return (attn_tile){rows, cols, ceil_div(chunks, parts), parts};
 }
+enum { KEY_CHUNKS = 2 }; /* dk and dv are held at once: more chunks spill on RDNA3, Adreno and Apple, and keep NVK in memory */
 #define TILE(t) .constants = {{"WG", U((t).rows * (t).cols)}, {"RG", U((t).rows)}, {"CG", U((t).cols)}, {"CHUNKS", U((t).chunks)}}
 
 /* Batches a launch may take: `each` elements a batch in the largest binding. One batch that does not fit fails in launch. */

@@ -33,7 +33,7 @@ ssa_status lower_attn_sparse_bwd(lowering *l, const ssa_call *call) {
     int64_t    most = min_i64(batches(l, B, T * Q * D, call->act), batches(l, B, S * L, SSA_I32));
     ssa_tensor d_o = call->t[0], q = call->t[1], k = call->t[2], v = call->t[3], idx = call->t[4], lists = call->t[5], stat = call->t[6];
     ssa_tensor dq = call->t[7], dk = call->t[8], dv = call->t[9];
-    attn_tile  by_query = query_tile(Q / S, D), by_key = block > 16 ? attn_tile_of(8, 8, D, 4) : attn_tile_of(4, 16, D, 4);
+    attn_tile  by_query = query_tile(Q / S, D), by_key = block > 16 ? attn_tile_of(8, 8, D, KEY_CHUNKS) : attn_tile_of(4, 16, D, KEY_CHUNKS);
     int64_t    head_tiles = ceil_div(Q / S, 4 * by_query.rows), tiles = ceil_div(block, 4 * by_key.rows);
     for (int64_t b = 0; b < B; b += most) {
         int64_t    n = min_i64(most, B - b);
