@@ -10,8 +10,8 @@ layout(local_size_x_id = 0) in;
 shared vec4 row_tile[32 * (RG + 1)]; // [32 of head_dim][RG], one apart to spread the banks
 shared vec4 col_tile[32 * (CG + 1)]; // [32 of head_dim][CG], or plain: [32 columns][CG vec4s of head_dim]
 shared vec4 p_tile[4 * CG * RG];     // weights, [4 CG columns][RG]
-#define RY (LANE / CG)
-#define CX (LANE % CG)
+#define RY (RG == 1 ? 0u : LANE / CG) // a constant where it is one: fewer registers
+#define CX (RG == 1 ? LANE : LANE % CG)
 #define NONE 0xffffffffu
 
 // AT(row or column, d) is a float, 0 outside the tensor.
