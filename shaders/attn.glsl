@@ -10,8 +10,9 @@ layout(local_size_x_id = 0) in;
 shared vec4 row_tile[32 * (RG + 1)]; // [32 of head_dim][RG], one apart to spread the banks
 shared vec4 col_tile[32 * (CG + 1)]; // [32 of head_dim][CG], or plain: [32 columns][CG vec4s of head_dim]
 shared vec4 p_tile[4 * CG * RG];     // weights, [4 CG columns][RG]
-#define RY (RG == 1 ? 0u : LANE / CG) // a constant where it is one: fewer registers
-#define CX (RG == 1 ? LANE : LANE % CG)
+const uint RY_MASK = RG == 1u ? 0u : 0xffffffffu, CX_MASK = RG == 1u ? 0xffffffffu : CG - 1u; // CG is a power of two
+#define RY (LANE / CG & RY_MASK) // a constant where RG is 1: fewer registers; no branch, which SwiftShader's compiler takes hours for
+#define CX (LANE & CX_MASK)
 #define NONE 0xffffffffu
 
 // AT(row or column, d) is a float, 0 outside the tensor.
