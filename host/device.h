@@ -134,6 +134,8 @@ struct device {
     /* Set by host/open.c: the one kernel whose code the caller brings, see ssa_open_options. */
     const char *kernel_name, *kernel_code;
     size_t      kernel_bytes;
+    bool        abandoned; /* see patience_run: nothing of the driver's may be destroyed any more */
+    bool        hang;      /* SSA_FAULT: the next compilation does not end */
 };
 
 /* The caller's code in the place of kernel `name`, or NULL: ours. */
@@ -150,6 +152,10 @@ ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *c
 
 /* Lowers limits by the environment variable SSA_LIMITS ("shared=16384,range=1048576,groups=64,push=128,subgroup=0,storage16=0,..."). */
 ssa_status limits_override(dev_limits *limits, ssa_error *err);
+
+/* Calls work(arg), a driver's compiler, and waits at most SSA_COMPILE_SECONDS (default 300; 0: for ever). After that the call goes on
+ * in a thread of its own, so `arg` must stay; the device is abandoned, and the status is SSA_ERR_DEVICE_LOST. host/patience.c */
+ssa_status patience_run(device *dev, const char *kernel, void (*work)(void *arg), void *arg, ssa_error *err);
 
 /* Makes a device fail as planned (the environment variable SSA_FAULT, see host/fault.c), for tests of what happens then. NULL or
  * "": nothing fails. fault_wrap once for a device; fault_plan as often as wanted afterwards: counts start anew. */

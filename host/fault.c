@@ -6,6 +6,7 @@
  *   lost=N    the device is lost at the Nth run or replay; from then on everything fails
  *   wrong=X   operation X, or if there is none the kernel X, is wrong: after each launch of it, the first element of the first
  *             binding it writes changes
+ *   hang=N    the driver's compiler does not end on the Nth kernel variant (see host/patience.c)
  *   slow_compile=MS  every kernel variant takes that much longer
  *
  * Several are separated by commas. Numbered ones fail once, what follows them works again. */
@@ -16,8 +17,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { ALLOC, LAUNCH, READ, WRITE, RECORD, COMPILE, LOST, SLOW_COMPILE, KINDS };
-static const char *const names[KINDS] = {"alloc", "launch", "read", "write", "record", "compile", "lost", "slow_compile"};
+enum { ALLOC, LAUNCH, READ, WRITE, RECORD, COMPILE, HANG, LOST, SLOW_COMPILE, KINDS };
+static const char *const names[KINDS] = {"alloc", "launch", "read", "write", "record", "compile", "hang", "lost", "slow_compile"};
 
 typedef struct { dev_kernel_desc desc; dev_kernel *kernel; } variant;
 
@@ -106,6 +107,7 @@ static ssa_status fault_kernel(device *dev, const dev_kernel_desc *desc, dev_ker
         uint64_t ms = f->at[SLOW_COMPILE];
         nanosleep(&(struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * 1000000)}, NULL);
     }
+    dev->hang = ++f->seen[HANG] == f->at[HANG];
     SSA_TRY(f->inner->kernel(dev, desc, out, err));
     variant *grown = realloc(f->variants, (size_t)(f->count + 1) * sizeof *grown);
     if (!grown) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of kernels");
@@ -220,7 +222,7 @@ static ssa_status parse(fault *f, const char *p, ssa_error *err) {
             while (kind < KINDS && (strlen(names[kind]) != key || strncmp(p, names[kind], key))) kind++;
             if (kind < KINDS && size > 0 && isdigit((unsigned char)*value)) f->at[kind] = strtoull(value, &end, 10);
             if (end != p + item)
-                return ssa_fail(err, SSA_ERR_INPUT, "SSA_FAULT: \"%.*s\" is not alloc=N, launch=N, read=N, write=N, record=N, compile=N, lost=N, "
+                return ssa_fail(err, SSA_ERR_INPUT, "SSA_FAULT: \"%.*s\" is not alloc=N, launch=N, read=N, write=N, record=N, compile=N, hang=N, lost=N, "
                                 "wrong=NAME or slow_compile=MS", (int)(item < 64 ? item : 64), p);
         }
         p += item + (p[item] == ',');

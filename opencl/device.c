@@ -132,6 +132,7 @@ ssa_status ocl_read(device *dev, dev_buffer *buffer, uint64_t offset, uint64_t b
 
 static void ocl_destroy(device *dev) {
     ocl_device *d = (ocl_device *)dev;
+    if (dev->abandoned) return;
     if (d->queue) d->cl.clFinish(d->queue);
     ocl_staged_free(d);
     ocl_timed_free(d);

@@ -93,6 +93,31 @@ static ssa_status build_failure(ocl_device *d, cl_program program, const char *n
     return ssa_fail(err, SSA_ERR_UNSUPPORTED, "kernel %s does not build on %.80s: %s (%s)", name, d->base.info.name, reason, ocl_error_name(code));
 }
 
+/* A build is given to patience_run, and may be left behind. */
+typedef struct {
+    const ocl_device *d;
+    cl_program        program;
+    cl_int            code;
+    char              options[600];
+} compilation;
+
+static void run_compiler(void *arg) {
+    compilation *c = arg;
+    c->code = c->d->cl.clBuildProgram(c->program, 1, &c->d->place.device, c->options, NULL, NULL);
+}
+
+static ssa_status build_program(ocl_device *d, cl_program program, const char *name, const char *options, cl_int *code, ssa_error *err) {
+    compilation *c = calloc(1, sizeof *c);
+    if (!c) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for kernel %s", name);
+    *c = (compilation){.d = d, .program = program};
+    snprintf(c->options, sizeof c->options, "%s", options);
+    ssa_status s = patience_run(&d->base, name, run_compiler, c, err);
+    if (d->base.abandoned) return ssa_fail(&d->lost, s, "%s", err->text);
+    *code = c->code;
+    free(c);
+    return s;
+}
+
 /* -- the cache ------------------------------------------------------------------------------------------------------- */
 
 /* A file name for everything the binary depends on. */
@@ -162,7 +187,7 @@ static ssa_status build(ocl_device *d, dev_kernel *k, const dev_kernel_desc *des
     k->program = d->cl.clCreateProgramWithSource(d->context, 1, &data, NULL, &code);
     free(source.data);
     if (!k->program) return ocl_fail(d, code, desc->name, err);
-    code = d->cl.clBuildProgram(k->program, 1, &d->place.device, options, NULL, NULL);
+    SSA_TRY(build_program(d, k->program, desc->name, options, &code, err));
     if (code) return build_failure(d, k->program, desc->name, code, err);
     k->kernel = d->cl.clCreateKernel(k->program, desc->name, &code);
     if (!k->kernel)
@@ -246,6 +271,7 @@ static ssa_status grow_table(ocl_device *d, ssa_error *err) {
 }
 
 static void kernel_release(ocl_device *d, dev_kernel *k) {
+    if (d->base.abandoned) return;
     if (k->kernel) d->cl.clReleaseKernel(k->kernel);
     if (k->program) d->cl.clReleaseProgram(k->program);
     k->kernel = NULL;

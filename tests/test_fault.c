@@ -151,6 +151,20 @@ END_TEST
 START_TEST(losses) { every("lost", SSA_ERR_DEVICE_LOST, 4); }
 END_TEST
 
+/* A compiler that does not come back: the run ends with a sentence that names the kernel, and closing works. */
+START_TEST(compiler_hangs) {
+    device          *dev;
+    ssa_train_result r;
+    ssa_error        err;
+    setenv("SSA_COMPILE_SECONDS", "2", 1);
+    ssa_context *ctx = open_faulty(&dev, false);
+    ck_assert_int_eq(train_with(ctx, dev, "hang=5", &r, &err), SSA_ERR_DEVICE_LOST);
+    ck_assert_msg(strstr(err.text, "did not end on kernel "), "%s", err.text);
+    ck_assert_int_eq(train_with(ctx, dev, "", &r, &err), SSA_ERR_DEVICE_LOST);
+    ssa_close(ctx);
+}
+END_TEST
+
 /* Everything fails on a lost device, and closing it works. */
 START_TEST(lost_is_sticky) {
     device          *dev;
@@ -246,6 +260,7 @@ int main(void) {
     tcase_add_test(t, recordings);
     tcase_add_test(t, compilations);
     tcase_add_test(t, losses);
+    tcase_add_test(t, compiler_hangs);
     tcase_add_test(t, lost_is_sticky);
     tcase_add_test(t, wrong_is_named);
     tcase_add_test(t, environment);

@@ -56,7 +56,7 @@ function(ssa_test name)
     endif()
     add_test(NAME ${test} COMMAND ${T_UNPARSED_ARGUMENTS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${T_TIMEOUT} LABELS ${lane}
-      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;OMP_WAIT_POLICY=passive;${LANE_${lane}};${T_ENV}")
+      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;SSA_COMPILE_SECONDS=200;OMP_WAIT_POLICY=passive;${LANE_${lane}};${T_ENV}")
   endforeach()
 endfunction()
 

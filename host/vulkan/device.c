@@ -153,6 +153,7 @@ static int vulkan_validation_messages(const device *dev) { return atomic_load(&(
 
 static void vulkan_destroy(device *dev) {
     vulkan_device *d = (vulkan_device *)dev;
+    if (dev->abandoned) return;
     if (d->handle) {
         if (!d->compile_only) d->vk.vkDeviceWaitIdle(d->handle); /* a null device has no queue to ask */
         vulkan_submit_destroy(d);

@@ -132,43 +132,62 @@ static ssa_status code_of(vulkan_device *d, const dev_kernel_desc *desc, spirv *
     return SSA_OK;
 }
 
-static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds, ssa_error *err) {
-    const dev_kernel_desc *desc = &k->desc;
-    spirv                  code = {0};
-    VkShaderModule         module;
+/* What the driver's compiler is given, by itself: a compiler that is left behind goes on using it. */
+typedef struct {
+    vulkan_device           *d;
+    spirv                    code;
+    uint32_t                 value[DEV_MAX_CONSTANTS], subgroup, constants;
+    VkPipelineLayout         layout;
+    VkPipeline               pipeline;
+    VkResult                 result;
+} compilation;
+
+static void build_pipeline(void *arg) {
+    compilation             *c = arg;
+    vulkan_device           *d = c->d;
+    VkShaderModule           module;
     VkSpecializationMapEntry entry[DEV_MAX_CONSTANTS];
-    uint32_t               value[DEV_MAX_CONSTANTS];
-    struct timespec        start, end;
-    if (!d->kernels.layout[desc->bindings]) SSA_TRY(make_layout(d, desc->bindings, err));
-    SSA_TRY(code_of(d, desc, &code, err));
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = code.bytes, .pCode = code.words};
-    VkResult r = d->vk.vkCreateShaderModule(d->handle, &mi, NULL, &module);
-    free(code.words);
-    VK_TRY(d, r, "making a shader module", err);
-    for (int i = 0; i < desc->constant_count; i++) {
-        entry[i] = (VkSpecializationMapEntry){(uint32_t)i, (uint32_t)i * 4, 4};
-        value[i] = desc->constants[i].value;
-    }
-    VkSpecializationInfo spec = {(uint32_t)desc->constant_count, entry, (size_t)desc->constant_count * 4, value};
+    VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = c->code.bytes, .pCode = c->code.words};
+    if ((c->result = d->vk.vkCreateShaderModule(d->handle, &mi, NULL, &module))) return;
+    for (uint32_t i = 0; i < c->constants; i++) entry[i] = (VkSpecializationMapEntry){i, i * 4, 4};
+    VkSpecializationInfo spec = {c->constants, entry, (size_t)c->constants * 4, c->value};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-                                                                .requiredSubgroupSize = desc->subgroup};
+                                                                .requiredSubgroupSize = c->subgroup};
     VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-                                        .layout = d->kernels.layout[desc->bindings],
+                                        .layout = c->layout,
                                         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                                                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                                                   .module = module,
                                                   .pName = "main",
                                                   .pSpecializationInfo = &spec}};
-    if (desc->subgroup) {
+    if (c->subgroup) {
         info.stage.pNext = &size;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
     if (d->executables) info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
-    r = d->vk.vkCreateComputePipelines(d->handle, VK_NULL_HANDLE, 1, &info, NULL, &k->pipeline);
+    c->result = d->vk.vkCreateComputePipelines(d->handle, VK_NULL_HANDLE, 1, &info, NULL, &c->pipeline);
     d->vk.vkDestroyShaderModule(d->handle, module, NULL);
+}
+
+static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds, ssa_error *err) {
+    const dev_kernel_desc *desc = &k->desc;
+    struct timespec        start, end;
+    if (!d->kernels.layout[desc->bindings]) SSA_TRY(make_layout(d, desc->bindings, err));
+    compilation *c = calloc(1, sizeof *c);
+    if (!c) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for kernel %s", desc->name);
+    *c = (compilation){.d = d, .layout = d->kernels.layout[desc->bindings], .subgroup = desc->subgroup, .constants = (uint32_t)desc->constant_count};
+    for (int i = 0; i < desc->constant_count; i++) c->value[i] = desc->constants[i].value;
+    ssa_status s = code_of(d, desc, &c->code, err);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    if (!s) s = patience_run(&d->base, desc->name, build_pipeline, c, err);
     clock_gettime(CLOCK_MONOTONIC, &end);
     *seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    if (d->base.abandoned) return ssa_fail(&d->lost, s, "%s", err->text);
+    VkResult r = c->result;
+    k->pipeline = c->pipeline;
+    free(c->code.words);
+    free(c);
+    if (s) return s;
     if (d->verbose && *seconds > 1) fprintf(stderr, "vulkan:%d: kernel %s took %.1f s to build\n", d->base.info.index, desc->name, *seconds);
     if (r == VK_SUCCESS || r == VK_ERROR_DEVICE_LOST) return vulkan_check(d, r, "building a kernel", err);
     return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d's driver does not build kernel %s (%s)", d->base.info.index, desc->name,
