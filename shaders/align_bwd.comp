@@ -58,9 +58,9 @@ void main() {
         barrier();
     }
     if (inside && lane == 0u) {
-        dz[p.off[6] + 3u * r] = store_act(0.0);
+        dz[p.off[6] + 3u * r] = store_act(ZERO);
         dz[p.off[6] + 3u * r + 1u] = store_act(g * (1.0 - g) * part_dot[LANE]);
-        dz[p.off[6] + 3u * r + 2u] = store_act(0.0);
+        dz[p.off[6] + 3u * r + 2u] = store_act(ZERO);
         stat[p.off[7] + r] = part_full[LANE];
         stat[p.off[7] + p.stat_sparse + r] = part_sparse[LANE];
     }

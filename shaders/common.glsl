@@ -18,6 +18,9 @@
 #define PUSH layout(push_constant) uniform push_constants
 #define GROUP (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)
 #define LANE gl_LocalInvocationID.x
+// 0.0, which no optimizer knows (groups have no z): rounded at compile time it would be a 16-bit constant, which 16-bit storage
+// alone does not allow.
+#define ZERO float(gl_WorkGroupID.z)
 
 // A finite stand-in for minus infinity: exp(NEG - anything reasonable) is 0, and NEG - NEG is 0, not NaN.
 #define NEG (-1e30)

@@ -19,6 +19,6 @@ void main() {
     if (v >= p.first && v - p.first < p.count) {
         for (uint c = LANE; c < p.C; c += WG) y[p.off[2] + r * p.C + c] = store_act(load_act(w[p.off[1] + (v - p.first) * p.C + c]));
     } else if (v >= p.V && p.first == 0u) {
-        for (uint c = LANE; c < p.C; c += WG) y[p.off[2] + r * p.C + c] = store_act(0.0);
+        for (uint c = LANE; c < p.C; c += WG) y[p.off[2] + r * p.C + c] = store_act(ZERO);
     }
 }

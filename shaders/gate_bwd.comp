@@ -37,9 +37,9 @@ void main() {
     }
     if (inside && lane == 0u) {
         sum = part[LANE];
-        dz[p.off[4] + 3u * r] = store_act(0.0);
+        dz[p.off[4] + 3u * r] = store_act(ZERO);
         dz[p.off[4] + 3u * r + 1u] = store_act(g * (1.0 - g) * sum);
-        dz[p.off[4] + 3u * r + 2u] = store_act(0.0);
+        dz[p.off[4] + 3u * r + 2u] = store_act(ZERO);
         stat[p.off[5] + r] = g * sum;
     }
 }
