@@ -29,11 +29,7 @@ void attn_full_bwd_dq(__global const act_t *d_o, __global const act_t *q, __glob
     uint first = inside ? (p.tiles - 1u - tile) * 4u * RG : 0u, b = group % heads / p.Q, head = group % p.Q, h = head / (p.Q / p.H);
     uint keys = inside ? min(p.T, first + 4u * RG) : 0u;
     uint4 t = ramp(first + 4u * RY);
-    float4 acc[4 * CHUNKS], s[4], dp[4], lse = (float4)(0.0f), delta = (float4)(0.0f);
-    if (inside) {
-        lse = ROWS4(LSE);
-        delta = ROWS4(DELTA);
-    }
+    float4 acc[4 * CHUNKS], s[4], dp[4];
     UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint key0 = 0u; key0 < keys; key0 += 4u * CG) {
         UNROLL for (uint j = 0u; j < 4u; j++) {
@@ -42,6 +38,7 @@ void attn_full_bwd_dq(__global const act_t *d_o, __global const act_t *q, __glob
         }
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
+        float4 lse = ROWS4(LSE), delta = ROWS4(DELTA); // here: Intel's compiler for CPUs (2026.22) loses lse over the barriers
         UNROLL for (uint j = 0u; j < 4u; j++)
             s[j] = where_upto(key0 + 4u * CX + j, t, exp(min(p.scale * s[j] - lse, (float4)(0.5f))) * (dp[j] - delta), (float4)(0.0f));
         PUT(s)

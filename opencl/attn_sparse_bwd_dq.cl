@@ -29,13 +29,10 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
     bool inside = b < p.B;
     uint first = sel * heads + tile * 4u * RG, end = (sel + 1u) * heads, h = sel * heads / (p.Q / p.H), row = (b * p.T + t) * p.Q;
     uint slots = p.off[4] + ((b * p.T + t) * p.S + sel) * p.K, keys = 0u, current = t / p.block_size;
-    float4 acc[4 * CHUNKS], s[4], dp[4], lse = (float4)(0.0f), delta = (float4)(0.0f);
-    if (inside) {
+    float4 acc[4 * CHUNKS], s[4], dp[4];
+    if (inside)
         for (uint c = 0u; c < p.K; c++) // up to the last slot in use
             if (idx[slots + c] >= 0 && (uint)(idx[slots + c]) <= current) keys = (c + 1u) * p.block_size;
-        lse = ROWS4(LSE);
-        delta = ROWS4(DELTA);
-    }
     UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint n0 = 0u; n0 < keys; n0 += 4u * CG) {
         BARRIER;
@@ -52,6 +49,7 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
         BARRIER;
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
+        float4 lse = ROWS4(LSE), delta = ROWS4(DELTA); // here: Intel's compiler for CPUs (2026.22) loses lse over the barriers
         UNROLL for (uint j = 0u; j < 4u; j++)
             s[j] = col_key[4u * CX + j] != NONE ? exp(min(p.scale * s[j] - lse, (float4)(0.5f))) * (dp[j] - delta) : (float4)(0.0f);
         PUT(s)
