@@ -18,7 +18,7 @@
 #define PUSH layout(push_constant) uniform push_constants
 #define GROUP (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)
 #define LANE gl_LocalInvocationID.x
-// 0.0, which no optimizer knows (groups have no z): rounded at compile time it would be a 16-bit constant, which 16-bit storage
+// 0.0, which no optimizer knows (only matmul has groups in z): rounded at compile time it would be a 16-bit constant, which 16-bit storage
 // alone does not allow.
 #define ZERO float(gl_WorkGroupID.z)
 
