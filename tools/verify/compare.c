@@ -164,79 +164,25 @@ static void compare_integers(const verify_job *job, const verify_operand *o, ver
     }
 }
 
-/* Importance of every block for the query (b, t) and selection head s, in double (ssa_spec 1.3); NAN where not a candidate. */
-static void importances(const verify_job *job, int64_t b, int64_t t, int64_t s, double *importance) {
-    const verify_case *c = job->c;
-    const verify_operand *q = &job->operand[0], *kbar = &job->operand[1];
-    int64_t T = VDIM(c, 'T'), Q = VDIM(c, 'Q'), H = VDIM(c, 'H'), S = VDIM(c, 'S'), D = VDIM(c, 'D'), N = VDIM(c, 'N');
-    int64_t current = t / c->attr.block_size, complete = (t + 1) / c->attr.block_size;
-    double *score = importance + N;
-    for (int64_t i = 0; i < N; i++) importance[i] = i < current ? 0 : NAN;
-    for (int64_t head = s * (Q / S); head < (s + 1) * (Q / S); head++) {
-        double sum = 0, top = -INFINITY;
-        for (int64_t i = 0; i < N; i++) {
-            score[i] = 0;
-            for (int64_t d = 0; d < D; d++)
-                score[i] += verify_get(q->image, q->dtype, q->before + ((b * T + t) * Q + head) * D + d) *
-                            verify_get(kbar->image, kbar->dtype, kbar->before + ((b * N + i) * H + head / (Q / H)) * D + d);
-            if (i < complete && score[i] * c->attr.scale > top) top = score[i] * c->attr.scale;
-        }
-        for (int64_t i = 0; i < complete; i++) sum += exp(score[i] * c->attr.scale - top);
-        for (int64_t i = 0; i < current; i++) importance[i] += c->attr.score == SSA_SCORE_DOT ? score[i] : exp(score[i] * c->attr.scale - top) / sum;
-    }
-}
-
-/* Whether two selections of a query are both right: the blocks in which they differ are a near tie. */
-enum { ROW_EQUAL, ROW_TIE, ROW_WRONG };
-static int compare_row(const verify_job *job, const verify_operand *o, int64_t row, double *importance) {
-    const verify_case *c = job->c;
-    int64_t T = VDIM(c, 'T'), S = VDIM(c, 'S'), K = VDIM(c, 'K'), N = VDIM(c, 'N');
-    int64_t b = row / S / T, t = row / S % T, current = t / c->attr.block_size;
-    double gained = INFINITY, lost = -INFINITY, largest = 0;
-    bool differ = false;
-    int got_count = 0, want_count = 0;
-    for (int64_t k = 0; k < K; k++) { /* the current block first, no block twice, -1 behind the others */
-        int32_t got = integer(o, o->got, row * K + k);
-        if (got < -1 || got > current || (k == 0 && got != current) || (got >= 0 && got_count < k)) return ROW_WRONG;
-        for (int64_t j = 0; j < k && got >= 0; j++)
-            if (integer(o, o->got, row * K + j) == got) return ROW_WRONG;
-        got_count += got >= 0;
-        want_count += integer(o, o->want, row * K + k) >= 0;
-    }
-    if (got_count != want_count) return ROW_WRONG;
-    for (int64_t k = 0; k < got_count; k++) {
-        int32_t got = integer(o, o->got, row * K + k), want = integer(o, o->want, row * K + k);
-        bool got_there = false, want_there = false;
-        for (int64_t j = 0; j < got_count; j++) {
-            got_there |= integer(o, o->want, row * K + j) == got;
-            want_there |= integer(o, o->got, row * K + j) == want;
-        }
-        if (got_there && want_there) continue;
-        if (!differ) importances(job, b, t, row % S, importance);
-        differ = true;
-        if (!got_there && importance[got] < gained) gained = importance[got];
-        if (!want_there && importance[want] > lost) lost = importance[want];
-    }
-    if (!differ) return ROW_EQUAL;
-    for (int64_t i = 0; i < N; i++)
-        if (fabs(importance[i]) > largest) largest = fabs(importance[i]);
-    return lost - gained <= 1e-5 * largest ? ROW_TIE : ROW_WRONG;
-}
-
 static void compare_selection(const verify_job *job, const verify_operand *o, verify_row *row) {
-    int64_t rows = o->elements / VDIM(job->c, 'K'), ties = 0;
-    double *importance = malloc((size_t)VDIM(job->c, 'N') * 2 * sizeof *importance);
+    const verify_operand *q = &job->operand[0], *kbar = &job->operand[1];
+    ssa_selection judged = {.q = q->image + q->before * (int64_t)ssa_dtype_size(q->dtype), .q_dtype = q->dtype,
+                            .kbar = kbar->image + kbar->before * (int64_t)ssa_dtype_size(kbar->dtype), .kbar_dtype = kbar->dtype,
+                            .dim = job->c->dim, .attr = &job->c->attr};
+    int64_t K = VDIM(job->c, 'K'), rows = o->elements / K, ties = 0;
+    double *scratch = malloc((size_t)VDIM(job->c, 'N') * 2 * sizeof *scratch);
     row->limit = 0.01; /* near ties are rare in random data */
-    for (int64_t r = 0; r < rows && importance && row->status == VERIFY_OK; r++) {
-        int result = compare_row(job, o, r, importance);
-        ties += result == ROW_TIE;
-        if (result != ROW_WRONG) continue;
-        int64_t K = VDIM(job->c, 'K'), at = r * K;
-        for (int64_t k = K - 1; k >= 0; k--)
-            if (integer(o, o->got, r * K + k) != integer(o, o->want, r * K + k)) at = r * K + k;
-        fail(row, o, at, "another block, and no near tie");
+    for (int64_t r = 0; r < rows && scratch && row->status == VERIFY_OK; r++) {
+        const int32_t *got = (const int32_t *)o->got + o->before + r * K, *want = (const int32_t *)o->want + o->before + r * K;
+        char why[96];
+        int64_t k = 0;
+        ssa_verdict verdict = ssa_selection_judge(&judged, r, got, want, scratch, why);
+        ties += verdict == SSA_SELECTION_TIE;
+        if (verdict != SSA_SELECTION_WRONG) continue;
+        while (got[k] == want[k]) k++;
+        fail(row, o, r * K + k, why);
     }
-    free(importance);
+    free(scratch);
     row->error = (double)ties / (double)rows;
     if (row->status == VERIFY_OK && ties)
         snprintf(row->reason, sizeof row->reason, "%lld of %lld queries differ in near ties", (long long)ties, (long long)rows);
