@@ -1,37 +1,14 @@
-/* What the tests of operations share: a device by environment, tensors from and to arrays of double, naive sums in double. */
+/* What the tests of operations share: tensors from and to arrays of double, naive sums in double. */
 #ifndef SSA_TESTS_BENCH_H
 #define SSA_TESTS_BENCH_H
 
+#include "suite.h"
 #include "verify/verify.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum { TEST_SKIPPED = 77 };
-
-static inline const char *test_device(const char *otherwise) {
-    const char *name = getenv("SSA_TEST_DEVICE");
-    return name && *name ? name : otherwise;
-}
-
-/* Looked up in a process of its own: a driver that has started threads must not be there when Check forks. */
-static inline bool test_available(const char *name) {
-    pid_t child = fork();
-    if (child == 0) {
-        ssa_context *ctx = NULL;
-        ssa_error    err = {0};
-        ssa_status   s = ssa_open(name, NULL, &ctx, &err);
-        fprintf(stderr, "%s: %s\n", name, s ? err.text : ssa_context_description(ctx));
-        ssa_close(ctx);
-        exit(s ? TEST_SKIPPED : 0);
-    }
-    int status = 0;
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 /* A context and the dtype a test computes in: f64 on the CPU, f32 on devices. `eps`: what rounding may cost, relative. */
 typedef struct bench { ssa_context *ctx; ssa_dtype dtype; double eps; uint64_t random; } bench;
@@ -122,14 +99,6 @@ static inline void check_tensor(bench *b, ssa_tensor t, const double *want, cons
     double *got = take(b, t);
     check_close(got, want, ssa_numel(&t), b->eps, what);
     free(got);
-}
-
-static inline int run_suite(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

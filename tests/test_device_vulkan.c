@@ -1,10 +1,10 @@
 /* The Vulkan device by itself, below lowering: memory, copies, launches, recording, barriers, cache, refusals. Every test runs
  * under the validation layer where there is one, and fails if it says anything. */
+#include "suite.h"
 #include "device.h"
 #include "shader/cache.h"
 #include "shader/compile.h"
 #include "vulkan/inside.h"
-#include <check.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <math.h>
@@ -653,9 +653,5 @@ int main(void) {
     else printf("without validation: %s\n", err.text);
     printf("%s, %s, Vulkan %s, compiled by %s\n", info.name, info.driver, info.api_version, compiler);
     fflush(stdout);
-    SRunner *r = srunner_create(suite());
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(suite());
 }

@@ -1,10 +1,10 @@
 /* A device that fails at every place in turn (host/fault.c) under a short training run: a sentence, the right status, no crash,
  * nothing left allocated, no half-written checkpoint, and the last checkpoint is whole. A device that is wrong in one operation is
  * found by the shadow check, by name. */
+#include "suite.h"
 #include "backend.h"
 #include "device.h"
 #include "ssa/ssa.h"
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -265,9 +265,5 @@ int main(void) {
     tcase_add_test(t, wrong_is_named);
     tcase_add_test(t, environment);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures != 0;
+    return run_suite(suite);
 }

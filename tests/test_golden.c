@@ -1,7 +1,6 @@
 /* Golden files of the authors' code on the lane's device; and that a wrong alpha or a wrong selection rule is noticed. */
+#include "suite.h"
 #include "verify/golden.h"
-#include "bench.h"
-#include <check.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,9 +85,5 @@ int main(void) {
     tcase_add_test(t, further);
     tcase_add_test(t, notices);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures != 0;
+    return run_suite(suite);
 }

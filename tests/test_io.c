@@ -1,6 +1,6 @@
 /* Files: safetensors written and read back, and every way in which a file can be wrong. */
+#include "suite.h"
 #include "ssa/io.h"
-#include <check.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -461,9 +461,5 @@ int main(void) {
     tcase_add_test(c, old_file_stays);
     tcase_add_test(c, bad_targets);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

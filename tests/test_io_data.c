@@ -1,8 +1,8 @@
 /* config.json, tokens, rows and random numbers. */
+#include "suite.h"
 #include "ssa/config.h"
 #include "ssa/io.h"
 #include "ssa/ops.h"
-#include <check.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
@@ -370,9 +370,5 @@ int main(void) {
     tcase_add_test(c, philox);
     tcase_add_test(c, distributions);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

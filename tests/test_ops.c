@@ -5,26 +5,19 @@
  *   SSA_TEST_VALIDATE=1                          Khronos validation on; a single message fails the test
  *   CK_RUN_CASE=rmsnorm                          one operation
  *   SSA_TEST_FULL=1                              the larger cases too */
+#include "suite.h"
 #include "verify/verify.h"
-#include <check.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { SKIPPED = 77, SECONDS_A_TEST = 600, LISTED = 12 };
+enum { SECONDS_A_TEST = 600, LISTED = 12 };
 
 typedef struct {
     int rows, failed, unsupported;
     char first[1024];
 } tally;
-
-static const char *device_name(void) {
-    const char *name = getenv("SSA_TEST_DEVICE");
-    return name && *name ? name : "vulkan";
-}
 
 static bool wanted(const char *variable) {
     const char *value = getenv(variable);
@@ -55,13 +48,13 @@ static void conformance(ssa_op op) {
     char filter[64];
     verify_options o = only(ssa_op_name(op), filter, sizeof filter);
     ssa_open_options open = {.validate = wanted("SSA_TEST_VALIDATE")};
-    ck_assert_msg(ssa_open(device_name(), &open, &ctx, &err) == SSA_OK, "%s", err.text);
+    ck_assert_msg(ssa_open(test_device("vulkan"), &open, &ctx, &err) == SSA_OK, "%s", err.text);
     ck_assert_msg(verify_ops(ctx, &o, count, &t, &err) == SSA_OK, "%s", err.text);
     int messages = ssa_context_validation_messages(ctx);
     ssa_close(ctx);
     ck_assert_msg(t.rows > 0, "%s has no cases", ssa_op_name(op));
     ck_assert_msg(!t.failed, "%d of %d results of %s are wrong, the first: %s", t.failed, t.rows, ssa_op_name(op), t.first);
-    ck_assert_msg(t.unsupported < t.rows, "%s is not supported on %s at all: %s", ssa_op_name(op), device_name(), t.first);
+    ck_assert_msg(t.unsupported < t.rows, "%s is not supported on %s at all: %s", ssa_op_name(op), test_device("vulkan"), t.first);
     ck_assert_msg(!messages, "%d validation messages during %s", messages, ssa_op_name(op));
 }
 
@@ -99,21 +92,6 @@ START_TEST(gradients) {
 }
 END_TEST
 
-/* In a process of its own: a driver that has started threads must not be there when Check forks. */
-static bool available(const char *name) {
-    pid_t child = fork();
-    if (child == 0) {
-        ssa_context *ctx = NULL;
-        ssa_error err = {0};
-        ssa_status s = ssa_open(name, NULL, &ctx, &err);
-        fprintf(stderr, "%s: %s\n", name, s ? err.text : ssa_context_description(ctx));
-        ssa_close(ctx);
-        exit(s ? SKIPPED : 0);
-    }
-    int status = 0;
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 /* A test case of its own, so that CK_RUN_CASE=rmsnorm runs that operation alone. */
 static void add_test(Suite *suite, const char *name, const TTest *test) {
     TCase *tc = tcase_create(name);
@@ -123,8 +101,8 @@ static void add_test(Suite *suite, const char *name, const TTest *test) {
 }
 
 int main(void) {
-    const char *name = device_name();
-    if (!available(name)) return SKIPPED;
+    const char *name = test_device("vulkan");
+    if (!test_available(name)) return TEST_SKIPPED;
     Suite *suite = suite_create("operations");
 #define OP(ID, name, inputs, outputs, attributes) add_test(suite, #name, ops_##name);
 #include "ssa/ops.def"
@@ -133,9 +111,5 @@ int main(void) {
         add_test(suite, "threads", threads);
         add_test(suite, "gradients", gradients);
     }
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

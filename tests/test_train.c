@@ -1,9 +1,7 @@
 /* Training end to end at a small size on the lane's device: equal runs give equal bytes, resume continues bit for bit,
  * accumulation changes nothing but rounding, recompute changes nothing, checkpoints are kept and cleaned, a run that
  * diverges stops and loses nothing. */
-#include "ssa/ssa.h"
-#include "bench.h"
-#include <check.h>
+#include "suite.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,9 +343,5 @@ int main(void) {
     tcase_add_test(t, init_from);
     tcase_add_test(t, plan_matches_allocation);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures != 0;
+    return run_suite(suite);
 }
