@@ -105,6 +105,17 @@
         STORE(4u * RY + 2u, d_, k_, z)                                                                               \
         STORE(4u * RY + 3u, d_, k_, w)                                                                               \
     }
+// What the lanes of a row keep over all tiles; a barrier between SET_STAT and STAT. In local memory, since Intel's
+// compiler for CPUs (2026.22) loses lse over barriers; but in registers where its compiler for GPUs spills then.
+#if CHUNKS == 1 || CG == 8
+#define ROW_STAT(name) __local float4 name[RG];
+#define SET_STAT(name, value) if (CX == 0u) name[RY] = value;
+#define STAT(name) name[RY]
+#else
+#define ROW_STAT(name) float4 name = (float4)(0.0f);
+#define SET_STAT(name, value) name = value;
+#define STAT(name) name
+#endif
 #define ROWS4(AT) (float4)(AT(4u * RY), AT(4u * RY + 1u), AT(4u * RY + 2u), AT(4u * RY + 3u))
 
 static inline uint4 ramp(uint first) { return (uint4)(first) + (uint4)(0u, 1u, 2u, 3u); }

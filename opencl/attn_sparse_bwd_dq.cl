@@ -3,7 +3,7 @@
 //   0 do [B, T, Q, D] in   1 q [B, T, Q, D] in   2 k [B, T, H, D] in   3 v [B, T, H, D] in   4 idx [B, T, S, K] in, int
 //   5 stat, f32: lse [B, T, Q], delta stat_delta elements further in   6 dq [B, T, Q, D] in, out
 //   push: B, T, Q, H, D, S, K, block_size (at most T), head_tiles (4 RG heads each), stat_delta, scale, accumulate (1: add to dq)
-//   workgroup WG = RG * CG; groups B * T * S * head_tiles; CHUNKS * 4 CG >= D; local memory: attn.h + 16 CG; no subgroup use
+//   workgroup WG = RG * CG; groups B * T * S * head_tiles; CHUNKS * 4 CG >= D; local memory: attn.h + 16 CG + 32 RG; no subgroup use
 #include "common.h"
 #include "attn.h"
 typedef struct { uint off[8]; uint B, T, Q, H, D, S, K, block_size, head_tiles, stat_delta; float scale; uint accumulate; } push;
@@ -23,6 +23,8 @@ __kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __global const act_t *k, __global const act_t *v,
                         __global const int *idx, __global const float *stat, __global act_t *dq, const push p) {
     ATTN_LOCAL
+    ROW_STAT(lse)
+    ROW_STAT(delta)
     __local uint col_key[4 * CG]; // the column's token, or NONE
     uint tile = GROUP % p.head_tiles, group = GROUP / p.head_tiles, heads = p.Q / p.S;
     uint sel = group % p.S, t = group / p.S % p.T, b = group / p.S / p.T;
@@ -30,9 +32,12 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
     uint first = sel * heads + tile * 4u * RG, end = (sel + 1u) * heads, h = sel * heads / (p.Q / p.H), row = (b * p.T + t) * p.Q;
     uint slots = p.off[4] + ((b * p.T + t) * p.S + sel) * p.K, keys = 0u, current = t / p.block_size;
     float4 acc[4 * CHUNKS], s[4], dp[4];
-    if (inside)
+    if (inside) {
         for (uint c = 0u; c < p.K; c++) // up to the last slot in use
             if (idx[slots + c] >= 0 && (uint)(idx[slots + c]) <= current) keys = (c + 1u) * p.block_size;
+        SET_STAT(lse, ROWS4(LSE))
+        SET_STAT(delta, ROWS4(DELTA))
+    }
     UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] = (float4)(0.0f);
     for (uint n0 = 0u; n0 < keys; n0 += 4u * CG) {
         BARRIER;
@@ -49,9 +54,8 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
         BARRIER;
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
-        float4 lse = ROWS4(LSE), delta = ROWS4(DELTA); // here: Intel's compiler for CPUs (2026.22) loses lse over the barriers
         UNROLL for (uint j = 0u; j < 4u; j++)
-            s[j] = col_key[4u * CX + j] != NONE ? exp(min(p.scale * s[j] - lse, (float4)(0.5f))) * (dp[j] - delta) : (float4)(0.0f);
+            s[j] = col_key[4u * CX + j] != NONE ? exp(min(p.scale * s[j] - STAT(lse), (float4)(0.5f))) * (dp[j] - STAT(delta)) : (float4)(0.0f);
         PUT(s)
         UPDATE(acc, K_AT, 0u)
     }
