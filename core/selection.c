@@ -14,9 +14,10 @@ static double value(const void *image, ssa_dtype dtype, int64_t i) {
     return (double)f;
 }
 
+#define DIM(letter) (c->dim[(letter) - 'A'])
+
 /* Importance of the blocks before the query's own, [N], in double (ssa_spec 1.3); score: [N] of scratch. */
 static void importances(const ssa_selection *c, int64_t row, double *importance, double *score) {
-#define DIM(letter) (c->dim[(letter) - 'A'])
     int64_t T = DIM('T'), Q = DIM('Q'), H = DIM('H'), S = DIM('S'), D = DIM('D'), N = DIM('N');
     int64_t b = row / S / T, t = row / S % T, s = row % S, current = t / c->attr->block_size, complete = (t + 1) / c->attr->block_size;
     double  scale = (double)c->attr->scale;
@@ -55,6 +56,7 @@ static bool well_formed(const int32_t *set, int64_t K, int64_t current) {
 ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32_t *got, const int32_t *want, double *scratch, char why[96]) {
     int64_t T = DIM('T'), S = DIM('S'), K = DIM('K'), N = DIM('N'), current = row / S % T / c->attr->block_size, count = 0;
     double  gained = INFINITY, lost = -INFINITY, largest = 0;
+    bool    differ = false;
     if (!memcmp(got, want, (size_t)K * sizeof *got)) return SSA_SELECTION_EQUAL;
     while (count < K && want[count] >= 0) count++;
     if (!well_formed(got, K, current) || among(-1, got, count) || (count < K && got[count] >= 0)) {
@@ -63,13 +65,14 @@ ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32
     }
     importances(c, row, scratch, scratch + N);
     for (int64_t k = 0; k < count; k++) {
+        if (among(got[k], want, count) && among(want[k], got, count)) continue;
+        differ = true;
         if (!among(got[k], want, count)) gained = fmin(gained, scratch[got[k]]);
         if (!among(want[k], got, count)) lost = fmax(lost, scratch[want[k]]);
     }
-    if (lost < gained) return lost > -INFINITY ? SSA_SELECTION_TIE : SSA_SELECTION_EQUAL; /* the same blocks in another order */
+    if (!differ) return SSA_SELECTION_EQUAL; /* in another order */
     for (int64_t i = 0; i < current; i++) largest = fmax(largest, fabs(scratch[i]));
-    if (lost - gained <= near_tie * largest) return SSA_SELECTION_TIE;
+    if (!(lost - gained > near_tie * largest)) return SSA_SELECTION_TIE; /* or not finite: then both are as right */
     snprintf(why, 96, "scores %.9g and %.9g, no near tie", gained, lost);
     return SSA_SELECTION_WRONG;
-#undef DIM
 }

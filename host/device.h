@@ -154,7 +154,8 @@ ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *c
 ssa_status limits_override(dev_limits *limits, ssa_error *err);
 
 /* Calls work(arg), a driver's compiler, and waits at most SSA_COMPILE_SECONDS (default 300; 0: for ever). After that the call goes on
- * in a thread of its own, so `arg` must stay; the device is abandoned, and the status is SSA_ERR_DEVICE_LOST. host/patience.c */
+ * in a thread of its own, so `arg` must stay; the device is abandoned, the status is SSA_ERR_DEVICE_LOST, and when the process exits
+ * the handlers registered before are skipped: the driver's own would pull its compiler's memory away. host/patience.c */
 ssa_status patience_run(device *dev, const char *kernel, void (*work)(void *arg), void *arg, ssa_error *err);
 
 /* Makes a device fail as planned (the environment variable SSA_FAULT, see host/fault.c), for tests of what happens then. NULL or

@@ -9,7 +9,8 @@
  *   hang=N    the driver's compiler does not end on the Nth kernel variant (see host/patience.c)
  *   slow_compile=MS  every kernel variant takes that much longer
  *
- * Several are separated by commas. Numbered ones fail once, what follows them works again. */
+ * Several are separated by commas. Numbered ones fail once, what follows them works again; after lost and hang nothing
+ * does. */
 #include "device.h"
 #include "ssa/ops.h"
 #include <ctype.h>
@@ -222,8 +223,8 @@ static ssa_status parse(fault *f, const char *p, ssa_error *err) {
             while (kind < KINDS && (strlen(names[kind]) != key || strncmp(p, names[kind], key))) kind++;
             if (kind < KINDS && size > 0 && isdigit((unsigned char)*value)) f->at[kind] = strtoull(value, &end, 10);
             if (end != p + item)
-                return ssa_fail(err, SSA_ERR_INPUT, "SSA_FAULT: \"%.*s\" is not alloc=N, launch=N, read=N, write=N, record=N, compile=N, hang=N, lost=N, "
-                                "wrong=NAME or slow_compile=MS", (int)(item < 64 ? item : 64), p);
+                return ssa_fail(err, SSA_ERR_INPUT, "SSA_FAULT: \"%.*s\" is not alloc=N, launch=N, read=N, write=N, record=N, compile=N, hang=N, "
+                                "lost=N, wrong=NAME or slow_compile=MS", (int)(item < 64 ? item : 64), p);
         }
         p += item + (p[item] == ',');
     }

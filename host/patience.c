@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DEFAULT_SECONDS = 300 };
+enum { DEFAULT_SECONDS = 300, MOST_SECONDS = 1000000000 };
 
 typedef struct {
     pthread_mutex_t lock;
@@ -39,7 +39,8 @@ static long seconds_allowed(void) {
     const char *text = getenv("SSA_COMPILE_SECONDS");
     char       *end = NULL;
     long        n = text ? strtol(text, &end, 10) : 0;
-    return text && *text && !*end && n >= 0 ? n : DEFAULT_SECONDS;
+    if (!text || !*text || *end || n < 0) return DEFAULT_SECONDS;
+    return n < MOST_SECONDS ? n : MOST_SECONDS;
 }
 
 ssa_status patience_run(device *dev, const char *kernel, void (*work)(void *arg), void *arg, ssa_error *err) {

@@ -105,9 +105,9 @@
         STORE(4u * RY + 2u, d_, k_, z)                                                                               \
         STORE(4u * RY + 3u, d_, k_, w)                                                                               \
     }
-// What the lanes of a row keep over all tiles; a barrier between SET_STAT and STAT. In local memory, since Intel's
-// compiler for CPUs (2026.22) loses lse over barriers; but in registers where its compiler for GPUs spills then.
-#if CHUNKS == 1 || CG == 8
+// What the lanes of a row keep over all tiles; a barrier between SET_STAT and STAT. In registers, but on CPUs in local memory: Intel's
+// compiler for CPUs (2026.22) loses a register over the barriers of the loop, and there both are the same memory.
+#ifdef ON_CPU
 #define ROW_STAT(name) __local float4 name[RG];
 #define SET_STAT(name, value) if (CX == 0u) name[RY] = value;
 #define STAT(name) name[RY]

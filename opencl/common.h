@@ -3,7 +3,7 @@
 // Storage: ACT (and ACT2) is 0 f32, 1 bf16, 2 f16; load_act(buffer, index) widens to float, store_act(buffer, index, value)
 // rounds to nearest even. Parameters: `const push p`, a struct { uint off[8]; ... } the kernel declares; off[i] is
 // the first element of buffer i, so an element is always name[p.off[i] + index]. Same names, order and parameters as in GLSL.
-// WG and the other constants come as -D. GROUP is the linear workgroup index where groups[0] was folded over x and y.
+// WG and the other constants come as -D, and ON_CPU where the device is a processor. GROUP is the linear workgroup index where groups[0] was folded over x and y.
 #pragma OPENCL FP_CONTRACT ON
 #define GROUP ((uint)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
 #define LANE ((uint)get_local_id(0))

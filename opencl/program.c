@@ -143,6 +143,7 @@ static void store_binary(ocl_device *d, cl_program program, const char *name) {
 
 /* Anything wrong with what the cache holds means no; the build that follows then replaces it. */
 static bool load_binary(ocl_device *d, dev_kernel *k, const char *name, const char *options) {
+    ssa_error ignored = {0};
     size_t bytes;
     cl_int status = CL_SUCCESS, code;
     void  *binary;
@@ -150,11 +151,11 @@ static bool load_binary(ocl_device *d, dev_kernel *k, const char *name, const ch
     const unsigned char *data = binary;
     k->program = d->cl.clCreateProgramWithBinary(d->context, 1, &d->place.device, &bytes, &data, &status, &code);
     free(binary);
-    if (k->program && !code && !status && !d->cl.clBuildProgram(k->program, 1, &d->place.device, options, NULL, NULL)) {
+    if (k->program && !code && !status && !build_program(d, k->program, k->name, options, &code, &ignored) && !code) {
         k->kernel = d->cl.clCreateKernel(k->program, k->name, &code);
         if (k->kernel) return true;
     }
-    if (k->program) d->cl.clReleaseProgram(k->program);
+    if (k->program && !d->base.abandoned) d->cl.clReleaseProgram(k->program);
     k->program = NULL;
     return false;
 }
@@ -170,6 +171,7 @@ static ssa_status build(ocl_device *d, dev_kernel *k, const dev_kernel_desc *des
     ssa_status s = inline_source(&source, &seen, file, device_kernel_code(&d->base, desc->name), err);
     /* No relaxed maths: masked scores and non-finite gradients must stay what they are. */
     int n = snprintf(options, sizeof options, "-cl-std=CL1.2 -DACT=%d -DACT2=%d", desc->act, desc->act2);
+    if (d->base.info.type == DEV_CPU) n += snprintf(options + n, sizeof options - (size_t)n, " -DON_CPU");
     if (d->sub_group) n += snprintf(options + n, sizeof options - (size_t)n, " -DSUB_GROUP=%u", d->sub_group);
     for (int i = 0; i < desc->constant_count && n < (int)sizeof options; i++)
         n += snprintf(options + n, sizeof options - (size_t)n, " -D%s=%u", desc->constants[i].name, desc->constants[i].value);
@@ -179,9 +181,10 @@ static ssa_status build(ocl_device *d, dev_kernel *k, const dev_kernel_desc *des
         return s;
     }
     bool cached = cache_name(d, k, source.data, options, name);
-    if (cached && load_binary(d, k, name, options)) {
+    bool loaded = cached && load_binary(d, k, name, options);
+    if (loaded || d->base.abandoned) {
         free(source.data);
-        return SSA_OK;
+        return loaded ? SSA_OK : ocl_alive(d, err);
     }
     const char *data = source.data;
     k->program = d->cl.clCreateProgramWithSource(d->context, 1, &data, NULL, &code);

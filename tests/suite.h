@@ -1,4 +1,4 @@
-/* What every Check suite shares: the device by environment, whether it is there, running. */
+/* What the Check suites share: the device by environment, whether it is there, running. */
 #ifndef SSA_TESTS_SUITE_H
 #define SSA_TESTS_SUITE_H
 

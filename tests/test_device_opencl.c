@@ -1,7 +1,7 @@
 /* The OpenCL device by itself, against its contract in host/device.h. SSA_TEST_OPENCL picks the device number (0). Ends with
  * 77 (skipped) where there is no OpenCL device. */
+#include "suite.h"
 #include "device.h"
-#include <check.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <math.h>
@@ -442,7 +442,7 @@ int main(void) {
     number = pick ? atoi(pick) : 0;
     if (opencl_open(number, NULL, &probe, &err)) {
         printf("skipped: %s\n", err.text);
-        return 77;
+        return TEST_SKIPPED;
     }
     printf("opencl:%d %s, %s\n", number, probe->info.name, probe->info.driver);
     probe->vt->destroy(probe);

@@ -640,11 +640,11 @@ int main(void) {
     const char      *reason, *compiler = shader_compiler(&reason);
     if (vulkan_list(&info, &limits, 1, &count, &err)) {
         printf("skipped: %s\n", err.text);
-        return 77;
+        return TEST_SKIPPED;
     }
     if (!compiler) {
         printf("skipped: no shader compiler (%s)\n", reason);
-        return 77;
+        return TEST_SKIPPED;
     }
     /* So that LeakSanitizer can still tell what is the layer's when it has been unloaded. */
     dlopen("libVkLayer_khronos_validation.so", RTLD_LAZY | RTLD_NODELETE);

@@ -219,7 +219,7 @@ START_TEST(environment) {
     ssa_error    err = {0};
     ssa_context *ctx;
     ssa_tensor   t;
-    const char  *name = getenv("SSA_TEST_DEVICE") ? getenv("SSA_TEST_DEVICE") : "vulkan";
+    const char  *name = test_device("vulkan");
     setenv("SSA_FAULT", "alloc=two", 1);
     ck_assert_int_eq(ssa_open(name, NULL, &ctx, &err), SSA_ERR_INPUT);
     ck_assert_ptr_nonnull(strstr(err.text, "SSA_FAULT: \"alloc=two\" is not"));
@@ -246,7 +246,7 @@ int main(void) {
     device   *dev;
     if (open_bare(&dev, &err)) {
         printf("skipped: %s\n", err.text);
-        return 77;
+        return TEST_SKIPPED;
     }
     dev->vt->destroy(dev);
     Suite *suite = suite_create("fault");

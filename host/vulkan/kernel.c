@@ -139,7 +139,7 @@ typedef struct {
     uint32_t                 value[DEV_MAX_CONSTANTS], subgroup, constants;
     VkPipelineLayout         layout;
     VkPipeline               pipeline;
-    VkResult                 result;
+    VkResult                 module_result, result;
 } compilation;
 
 static void build_pipeline(void *arg) {
@@ -148,7 +148,7 @@ static void build_pipeline(void *arg) {
     VkShaderModule           module;
     VkSpecializationMapEntry entry[DEV_MAX_CONSTANTS];
     VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = c->code.bytes, .pCode = c->code.words};
-    if ((c->result = d->vk.vkCreateShaderModule(d->handle, &mi, NULL, &module))) return;
+    if ((c->module_result = d->vk.vkCreateShaderModule(d->handle, &mi, NULL, &module))) return;
     for (uint32_t i = 0; i < c->constants; i++) entry[i] = (VkSpecializationMapEntry){i, i * 4, 4};
     VkSpecializationInfo spec = {c->constants, entry, (size_t)c->constants * 4, c->value};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
@@ -172,6 +172,7 @@ static void build_pipeline(void *arg) {
 static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds, ssa_error *err) {
     const dev_kernel_desc *desc = &k->desc;
     struct timespec        start, end;
+    ssa_error              late = {0};
     if (!d->kernels.layout[desc->bindings]) SSA_TRY(make_layout(d, desc->bindings, err));
     compilation *c = calloc(1, sizeof *c);
     if (!c) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for kernel %s", desc->name);
@@ -179,15 +180,16 @@ static ssa_status make_pipeline(vulkan_device *d, dev_kernel *k, double *seconds
     for (int i = 0; i < desc->constant_count; i++) c->value[i] = desc->constants[i].value;
     ssa_status s = code_of(d, desc, &c->code, err);
     clock_gettime(CLOCK_MONOTONIC, &start);
-    if (!s) s = patience_run(&d->base, desc->name, build_pipeline, c, err);
+    if (!s && (s = patience_run(&d->base, desc->name, build_pipeline, c, &late))) ssa_fail(err, s, "%s", late.text);
     clock_gettime(CLOCK_MONOTONIC, &end);
     *seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
-    if (d->base.abandoned) return ssa_fail(&d->lost, s, "%s", err->text);
-    VkResult r = c->result;
+    if (d->base.abandoned) return ssa_fail(&d->lost, s, "%s", late.text);
+    VkResult r = c->result, module = c->module_result;
     k->pipeline = c->pipeline;
     free(c->code.words);
     free(c);
     if (s) return s;
+    VK_TRY(d, module, "making a shader module", err);
     if (d->verbose && *seconds > 1) fprintf(stderr, "vulkan:%d: kernel %s took %.1f s to build\n", d->base.info.index, desc->name, *seconds);
     if (r == VK_SUCCESS || r == VK_ERROR_DEVICE_LOST) return vulkan_check(d, r, "building a kernel", err);
     return ssa_fail(err, SSA_ERR_UNSUPPORTED, "vulkan:%d's driver does not build kernel %s (%s)", d->base.info.index, desc->name,

@@ -241,7 +241,7 @@ void vulkan_free(device *dev, dev_buffer *buffer) {
     /* An empty block goes back to the driver, except one that is kept for the next buffers. */
     bool spare = b->own;
     for (vulkan_block *i = d->memory.blocks; i && !spare; i = i->next) spare = i != b && !i->own && !i->used;
-    if (!spare) return;
+    if (!spare || dev->abandoned) return;
     vulkan_block **at = &d->memory.blocks;
     while (*at != b) at = &(*at)->next;
     *at = b->next;

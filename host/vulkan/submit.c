@@ -214,7 +214,7 @@ ssa_status vulkan_replay(device *dev, dev_recorded *p, ssa_error *err) {
 void vulkan_recorded_free(device *dev, dev_recorded *p) {
     vulkan_device *d = (vulkan_device *)dev;
     ssa_error      ignored = {0}; /* a lost device is remembered; nothing else can be done here */
-    if (!p) return;
+    if (!p || dev->abandoned) return;
     if (!d->lost.status) vulkan_wait_serial(d, p->serial, &ignored);
     for (int i = 0; i < SLOTS && d->profiling; i++)
         for (int k = 0; k < p->count; k++)

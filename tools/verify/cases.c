@@ -208,7 +208,8 @@ static void sparse_attention(builder *b) {
                                           {"B=1 T=129 Q=3 H=3 S=3 D=128", 32, 2, false},   {"B=2 T=65 Q=3 H=1 S=3 D=32", 7, 3, false},
                                           {"B=1 T=129 Q=2 H=1 S=1 D=32", 3, 17, false},    {"B=1 T=65 Q=2 H=1 S=1 D=16", 64, 16, false},
                                           {"B=1 T=129 Q=32 H=2 S=2 D=16", 16, 100, false}, {"B=1 T=300 Q=32 H=2 S=2 D=64", 16, 8, true},
-                                          {"B=2 T=513 Q=16 H=1 S=16 D=32", 16, 16, true}};
+                                          {"B=2 T=513 Q=16 H=1 S=16 D=32", 16, 16, true},
+                                          {"B=1 T=17 Q=16 H=1 S=1 D=128", 16, 2, false},   {"B=1 T=17 Q=8 H=1 S=1 D=128", 16, 2, false}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const sparse_shape *s = &shapes[i];
         char with_k[128];
