@@ -9,8 +9,13 @@
 #define ATTN_LOCAL \
     __local float4 row_tile[32 * (RG + 1)], col_tile[32 * (CG + 1)], p_tile[4 * CG * RG]; \
     (void)p_tile;
-#define RY (RG == 1 ? 0u : LANE / CG) // a constant where it is one: fewer registers
-#define CX (RG == 1 ? LANE : LANE % CG)
+#if RG == 1 && !defined(ON_CPU) // constants where they are constants: fewer registers; PoCL 6.0 aborts on them (its issue 1608)
+#define RY 0u
+#define CX LANE
+#else
+#define RY (LANE / CG)
+#define CX (LANE % CG)
+#endif
 #define NONE 0xffffffffu
 
 // How far a loop is unrolled. AMD's and Intel's compilers spill without being told: what indexes an array of registers must be

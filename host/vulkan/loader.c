@@ -35,11 +35,15 @@ static bool layer_listed(void) {
     return found;
 }
 
+/* GPU-assisted validation tells which features it turns on for itself; that is not about us. */
+static bool about_itself(const char *text) { return strstr(text, "Internal Warning:") || strstr(text, "Both GPU Assisted Validation and"); }
+
 /* Only what the layer says about our use of Vulkan counts; drivers and the loader chat under other types. */
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT type,
                                                  const VkDebugUtilsMessengerCallbackDataEXT *data, void *user) {
     vulkan_instance *in = user;
     (void)severity, (void)type;
+    if (about_itself(data->pMessage)) return VK_FALSE;
     atomic_fetch_add(&in->messages, 1);
     fprintf(stderr, "vulkan validation: %s\n", data->pMessage);
     return VK_FALSE;
