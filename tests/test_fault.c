@@ -12,8 +12,7 @@
 static char work[64];
 
 static ssa_status open_bare(device **dev, ssa_error *err) {
-    const char *name = getenv("SSA_TEST_DEVICE");
-    return name && !strncmp(name, "opencl", 6) ? opencl_open(0, NULL, dev, err) : vulkan_open(0, NULL, dev, err);
+    return !strncmp(test_device("vulkan"), "opencl", 6) ? opencl_open(0, NULL, dev, err) : vulkan_open(0, NULL, dev, err);
 }
 
 /* A context on a device whose plan the test changes as it goes: opened once, so that kernels are compiled once. */
@@ -242,13 +241,7 @@ START_TEST(environment) {
 END_TEST
 
 int main(void) {
-    ssa_error err = {0};
-    device   *dev;
-    if (open_bare(&dev, &err)) {
-        printf("skipped: %s\n", err.text);
-        return TEST_SKIPPED;
-    }
-    dev->vt->destroy(dev);
+    if (!test_available(test_device("vulkan"))) return TEST_SKIPPED;
     Suite *suite = suite_create("fault");
     TCase *t = tcase_create("fault");
     tcase_set_timeout(t, 600);
