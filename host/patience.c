@@ -1,5 +1,5 @@
-/* A driver's compiler that does not come back must not take the program with it (seen: SwiftShader, hours on one ternary). A
- * thread cannot be ended from outside, so it is left behind, with everything it may still use, and the device is given up. */
+/* A driver's compiler that does not come back must not take the program with it (seen: SwiftShader on one ternary, until memory ran
+ * out). A thread cannot be ended from outside, so it is left behind, with everything it may still use, and the device is given up. */
 #include "device.h"
 #include <pthread.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@ shared vec4 row_tile[32 * (RG + 1)]; // [32 of head_dim][RG], one apart to sprea
 shared vec4 col_tile[32 * (CG + 1)]; // [32 of head_dim][CG], or plain: [32 columns][CG vec4s of head_dim]
 shared vec4 p_tile[4 * CG * RG];     // weights, [4 CG columns][RG]
 const uint RY_MASK = RG == 1u ? 0u : 0xffffffffu, CX_MASK = RG == 1u ? 0xffffffffu : CG - 1u; // CG is a power of two
-#define RY (LANE / CG & RY_MASK) // a constant where RG is 1: fewer registers; no branch, which SwiftShader's compiler takes hours for
+#define RY (LANE / CG & RY_MASK) // a constant where RG is 1: fewer registers; a branch here SwiftShader's compiler does not end on
 #define CX (LANE & CX_MASK)
 #define NONE 0xffffffffu
 

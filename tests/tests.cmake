@@ -10,6 +10,7 @@ add_library(ssa_test_verify OBJECT ${VERIFY_SOURCES})
 target_include_directories(ssa_test_verify PUBLIC tools core/include)
 target_link_libraries(ssa_test_verify PUBLIC ssa_flags OpenMP::OpenMP_C)
 
+# A compiler that hangs is named before the test's own timeout ends it (SSA_COMPILE_SECONDS).
 # Waiting threads sleep (OMP_WAIT_POLICY): spinning ones starve the software drivers' own threads, and other tests.
 
 # SSA_TEST_SLOW marks drivers on which whole models take minutes: tests keep to what is short there, unless SSA_TEST_FULL is set.
