@@ -4,30 +4,11 @@
 # usage: tests/cli.sh SSA     SSA: the command under test
 set -u
 ssa=$1
+. "$(dirname "$0")/expect.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 export OCL_ICD_VENDORS=$work # no OpenCL drivers: some cannot be loaded under the sanitizers
-passed=0 failed=0
-
-# expect STATUS WORDS COMMAND...: exit status, and a pattern (grep -E) in what it prints
-expect() {
-    local status=$1 words=$2 out got
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    got=$?
-    if [ $got != "$status" ]; then
-        echo "FAILED: $*"$'\n'"  exit status $got, not $status; it printed: $(head -c 400 <<<"$out")"
-    elif ! grep -qE -- "$words" <<<"$out"; then
-        echo "FAILED: $*"$'\n'"  no /$words/ in: $(head -c 400 <<<"$out")"
-    elif [ "$status" != 0 ] && [ "$(grep -c '^ssa: ' <<<"$out")" != 1 ]; then
-        echo "FAILED: $*"$'\n'"  not one sentence: $(head -c 400 <<<"$out")"
-    else
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-}
 
 yes "In the beginning was the word, and the word was long enough." | head -c 60000 >text
 printf 'short' >short
@@ -144,5 +125,4 @@ n=$(printf 'step-%06d' $((step + 5)))
 expect 0 '^$' cmp stopped/$n/model.safetensors straight/$n/model.safetensors
 expect 0 '^$' cmp stopped/$n/optimizer.safetensors straight/$n/optimizer.safetensors
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+summary

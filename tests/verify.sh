@@ -7,26 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$root" || exit 1 # golden files lie here
-passed=0 failed=0
-
-# expect STATUS WORDS COMMAND...: exit status, and a pattern (grep -E) in what it prints
-expect() {
-    local status=$1 words=$2 out got
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    got=$?
-    if [ $got != "$status" ]; then
-        echo "FAILED: $*"$'\n'"  exit status $got, not $status; it printed: $(tail -c 600 <<<"$out")"
-    elif ! grep -qE -- "$words" <<<"$out"; then
-        echo "FAILED: $*"$'\n'"  no /$words/ in: $(tail -c 600 <<<"$out")"
-    elif [ "$status" = 2 ] && [ "$(grep -c '^ssa: ' <<<"$out")" != 1 ]; then
-        echo "FAILED: $*"$'\n'"  not one sentence: $(tail -c 600 <<<"$out")"
-    else
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-}
+. tests/expect.sh
 
 # Bad input
 expect 2 'there is no mode dance' "$ssa" verify dance
@@ -80,5 +61,4 @@ done
 [ -e /etc/OpenCL/vendors/rusticl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe
 expect 0 'skipped' "$ssa" verify kernel tests/kernels/rmsnorm_right.cl --as rmsnorm --device cpu
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+summary
