@@ -1,5 +1,6 @@
 /* ssa eval */
 #include "command.h"
+#include "output.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static ssa_status evaluate(ssa_context *ctx, eval_options *o, ssa_error *err) {
         if (val.count < 1) s = ssa_fail(err, SSA_ERR_INPUT, "%s has fewer than the %lld tokens of one row", o->data, (long long)o->seq + 1);
     } else if (!s) s = ssa_rows_split(tokens, o->seq, o->val_fraction, &train, &val, err);
     const char *budgets = o->top_k;
-    for (bool first = true; !s && *budgets; first = false) {
+    for (bool first = true; !s && *budgets && !output_lost(); first = false) {
         char *end;
         long  k = strtol(budgets, &end, 10);
         if (end == budgets || (*end && *end != ',') || k < 0 || k > 1024) s = ssa_fail(err, SSA_ERR_INPUT, "--top-k %s is not a list of numbers from 0 to 1024 (0: the model's)", o->top_k);

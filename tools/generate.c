@@ -1,5 +1,6 @@
 /* ssa generate: continues a prompt. The window is the context length; positions behind the text are masked by causality. */
 #include "command.h"
+#include "output.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,7 @@ static ssa_status generate(ssa_context *ctx, const generate_options *o, ssa_erro
     for (int64_t i = 0; i < n && !s; i++) text[i] = (unsigned char)o->prompt[i];
     for (int64_t i = 0; i < T && !s; i++) targets[i] = -1;
     if (!s) fputs(o->prompt, stdout);
-    for (int64_t i = 0; i < o->tokens && !s && !interrupted; i++, n++) {
+    for (int64_t i = 0; i < o->tokens && !s && !interrupted && !output_lost(); i++, n++) {
         int64_t first = n > T ? n - T : 0; /* the last T tokens are seen */
         s = ssa_model_set_batch(m, text + first, targets);
         if (!s) s = ssa_model_logits(m, sparse ? SSA_MAIN_SPARSE : SSA_MAIN_FULL, n - 1 - first, 1, logits);

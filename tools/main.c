@@ -1,5 +1,6 @@
 /* ssa: train, evaluate and check sparse sparse attention models on any GPU. */
 #include "command.h"
+#include "output.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ void catch_interrupts(void) {
 }
 
 int main(int argc, char **argv) {
+    output_begin();
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -1,5 +1,6 @@
 /* ssa train */
 #include "command.h"
+#include "output.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,7 @@ int command_train(int argc, char **argv) {
     if (x.dry_run) {
         dry_run(ctx, &o, &err);
     } else {
+        output_is_progress();
         catch_interrupts();
         if (x.check) printf("every operation is checked against the CPU\n");
         ssa_status s = ssa_train(ctx, &o, checkpoint[0] ? checkpoint : NULL, stdout, &interrupted, &result, &err);

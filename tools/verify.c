@@ -1,5 +1,7 @@
 /* ssa verify: is a device right? One mode after another on one device after another; rows go to the console and into the reports. */
 #include "command.h"
+#include "output.h"
+#include "verify/report_file.h"
 #include "verify/session.h"
 #include <glob.h>
 #include <math.h>
@@ -135,6 +137,14 @@ static ssa_status write_reports(session *s, const arguments *a, ssa_error *err) 
     return a->html ? report_html(&report, 1, a->html, err) : SSA_OK;
 }
 
+/* Before minutes of work: whether the reports could be written after them. */
+static ssa_status check_reports(const arguments *a, ssa_error *err) {
+    const char *const path[] = {a->json, a->csv, a->html};
+    for (int i = 0; i < 3; i++)
+        if (path[i]) SSA_TRY(report_check(path[i], err));
+    return SSA_OK;
+}
+
 static void finish(session *s) {
     double seconds = session_now() - s->started;
     cJSON *summary = cJSON_AddObjectToObject(s->report, "summary");
@@ -155,6 +165,8 @@ static int verify(const char *name, int argc, char **argv) {
     if (!status) status = take_rest(name, &a, &s, &found, &err);
     if (!status) status = session_open(&s, &err);
     if (!status) status = session_devices(&s, a.device, device, &devices, &err);
+    if (!status) status = check_reports(&a, &err);
+    if (a.json || a.csv || a.html) output_is_progress(); /* the reports are what was asked for */
     if (!status) status = run_modes(&s, name, device, devices, &err);
     if (!status) finish(&s);
     if (!status) status = write_reports(&s, &a, &err);

@@ -1,6 +1,7 @@
 /* ssa verify compile: every kernel variant that the cases ask for through the device's compiler, without running any. Spilled
  * registers, and arrays that the compiler keeps in memory, are failures unless an exceptions file names them with a reason. */
 #include "command.h"
+#include "verify/report_file.h"
 #include "verify/verify.h"
 #include <cjson/cJSON.h>
 #include <regex.h>
@@ -226,13 +227,11 @@ static ssa_status write_json(compile_run *r, const char *path, ssa_error *err) {
     cJSON_AddNumberToObject(summary, "skipped", r->skipped_cases);
     cJSON_AddItemToObject(top, "cases", cJSON_Duplicate(r->cases, true));
     cJSON_AddItemToObject(top, "variants", cJSON_Duplicate(r->rows, true));
-    char *text = cJSON_Print(top);
-    FILE *f = text ? fopen(path, "w") : NULL;
-    bool  ok = f && fputs(text, f) >= 0;
-    if (f && fclose(f)) ok = false;
+    char      *text = cJSON_Print(top);
+    ssa_status s = text ? report_write(path, text, strlen(text), err) : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for %s", path);
     cJSON_free(text);
     cJSON_Delete(top);
-    return ok ? SSA_OK : ssa_fail(err, SSA_ERR_INPUT, "%s cannot be written", path);
+    return s;
 }
 
 int verify_compile(int argc, char **argv) {

@@ -1,5 +1,6 @@
 /* Files: mapping, reading whole, and writing so that an interruption or a full disk leaves the old file. */
 #include "io/inside.h"
+#include "io/temporary.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -119,17 +120,11 @@ ssa_status io_writer_open(io_writer *w, const char *path, ssa_error *err) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
     if (!*name) return ssa_fail(err, SSA_ERR_INPUT, "%s cannot be written: it names no file", io_show(path).text);
-    w->folder = slash ? strndup(path, folder) : strdup(".");
-    if (!w->folder || asprintf(&w->temp, "%.*s.%s.tmp.%ld", (int)folder, path, name, (long)getpid()) < 0) {
-        w->temp = NULL;
-        io_writer_abandon(w);
-        return ssa_fail(err, SSA_ERR_MEMORY, "no memory to write %s", io_show(path).text);
-    }
-    w->fd = open(w->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    w->folder = slash ? strndup(path, folder) : strdup("./");
+    if (!w->folder) return ssa_fail(err, SSA_ERR_MEMORY, "no memory to write %s", io_show(path).text);
+    w->fd = io_temporary_file(w->folder, name, &w->temp);
     if (w->fd < 0) {
         int error = errno;
-        free(w->temp); /* nothing of ours to remove */
-        w->temp = NULL;
         io_writer_abandon(w);
         return write_failed(path, error, err);
     }

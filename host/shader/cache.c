@@ -1,5 +1,5 @@
 #include "shader/cache.h"
-#include <stdatomic.h>
+#include "io/temporary.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,17 +59,17 @@ bool cache_load(const char *name, void **data, size_t *bytes) {
 }
 
 void cache_store(const char *name, const void *data, size_t bytes) {
-    static atomic_uint counter; /* two threads of one process must not share a temporary name */
-    char               folder[PATH_BYTES], path[PATH_BYTES + 256], temporary[PATH_BYTES + 256];
-    cache_header       h = {.bytes = bytes, .hash = XXH3_64bits(data, bytes)};
+    char         folder[PATH_BYTES], path[PATH_BYTES + 256], *temporary;
+    cache_header h = {.bytes = bytes, .hash = XXH3_64bits(data, bytes)};
     memcpy(h.magic, magic, sizeof magic);
     if (!cache_folder(folder)) return;
     make_folders(folder);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    snprintf(temporary, sizeof temporary, "%s/.%s.%ld.%u", folder, name, (long)getpid(), atomic_fetch_add(&counter, 1));
-    FILE *f = fopen(temporary, "wb");
-    if (!f) return;
-    bool good = fwrite(&h, sizeof h, 1, f) == 1 && fwrite(data, 1, bytes, f) == bytes;
-    good = !fclose(f) && good;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path) return;
+    int fd = io_temporary_file(folder, name, &temporary);
+    if (fd < 0) return;
+    FILE *f = fdopen(fd, "wb");
+    bool  good = f && fwrite(&h, sizeof h, 1, f) == 1 && fwrite(data, 1, bytes, f) == bytes;
+    good = (f ? !fclose(f) : !close(fd)) && good;
     if (!good || rename(temporary, path)) remove(temporary);
+    free(temporary);
 }

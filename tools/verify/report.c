@@ -1,5 +1,6 @@
 /* Reports as JSON and CSV, and reading them back. A row's key is device, mode, operation, dtype, case, variant and output; the
  * driver is a property of the device, not part of the key, so that two drivers' reports can be compared. */
+#include "report_file.h"
 #include "session.h"
 #include <math.h>
 #include <stdlib.h>
@@ -15,18 +16,13 @@ double report_number(const cJSON *object, const char *name) {
     return cJSON_IsNumber(v) ? v->valuedouble : NAN;
 }
 
-static ssa_status close_file(FILE *f, const char *path, ssa_error *err) {
-    bool bad = !f || ferror(f);
-    if (f && fclose(f)) bad = true;
-    return bad ? ssa_fail(err, SSA_ERR_INPUT, "%s cannot be written", path) : SSA_OK;
-}
-
 /* One row a line: people look into these files, and compare them with diff. */
 ssa_status report_json(const cJSON *report, const char *path, ssa_error *err) {
-    FILE        *f = fopen(path, "w");
+    report_file  file;
     const cJSON *member, *o;
     bool         first = true;
-    if (!f) return close_file(f, path, err);
+    SSA_TRY(report_file_open(&file, path, err));
+    FILE *f = file.out;
     fprintf(f, "{");
     cJSON_ArrayForEach(member, report) {
         fprintf(f, "%s\n\"%s\": ", first ? "" : ",", member->string);
@@ -46,7 +42,7 @@ ssa_status report_json(const cJSON *report, const char *path, ssa_error *err) {
         cJSON_free(text);
     }
     fprintf(f, "}\n");
-    return close_file(f, path, err);
+    return report_file_close(&file, err);
 }
 
 static void csv_text(FILE *f, const char *text) {
@@ -65,9 +61,10 @@ static void csv_text(FILE *f, const char *text) {
 ssa_status report_csv(const cJSON *report, const char *path, ssa_error *err) {
     static const char *const words[] = {"device", "mode", "op", "dtype", "case", "variant", "output", "status", "reason"};
     static const char *const numbers[] = {"error", "limit", "ulp", "err_device_vs_f64", "err_cpu_vs_f64"};
-    FILE        *f = fopen(path, "w");
+    report_file  file;
     const cJSON *row;
-    if (!f) return close_file(f, path, err);
+    SSA_TRY(report_file_open(&file, path, err));
+    FILE *f = file.out;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) fprintf(f, "%s,", words[i]);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) fprintf(f, "%s,", numbers[i]);
     fprintf(f, "driver\n");
@@ -86,7 +83,7 @@ ssa_status report_csv(const cJSON *report, const char *path, ssa_error *err) {
             if (!strcmp(report_text(device, "device"), report_text(row, "device"))) csv_text(f, report_text(device, "description"));
         fputc('\n', f);
     }
-    return close_file(f, path, err);
+    return report_file_close(&file, err);
 }
 
 ssa_status report_read(const char *path, cJSON **out, ssa_error *err) {

@@ -1,5 +1,6 @@
 /* Reports as one self-contained page: the matrix operation x (device, variant), what is behind each cell, and what each device
  * says of itself. No script: cells open by the popover attribute. */
+#include "report_file.h"
 #include "session.h"
 #include <math.h>
 #include <stdlib.h>
@@ -434,6 +435,7 @@ static void write_page(page *p) {
 
 ssa_status report_html(const cJSON *const *reports, int count, const char *path, ssa_error *err) {
     page        *p = calloc(1, sizeof *p);
+    report_file  file;
     const cJSON *row;
     ssa_status   status = SSA_OK;
     if (p) p->cell = calloc((size_t)(LINES + 1) * COLUMNS, sizeof *p->cell);
@@ -447,11 +449,12 @@ ssa_status report_html(const cJSON *const *reports, int count, const char *path,
         cJSON_ArrayForEach(row, cJSON_GetObjectItem(reports[i], "rows"))
             if (!status) status = put(p, i, row, err);
     sort_columns(p);
-    p->out = status ? NULL : fopen(path, "w");
-    if (p->out) write_page(p);
-    bool bad = !p->out || ferror(p->out);
-    if (p->out && fclose(p->out)) bad = true;
-    if (!status && bad) status = ssa_fail(err, SSA_ERR_INPUT, "%s cannot be written", path);
+    if (!status) status = report_file_open(&file, path, err);
+    if (!status) {
+        p->out = file.out;
+        write_page(p);
+        status = report_file_close(&file, err);
+    }
     for (int i = 0; i < p->lines * COLUMNS; i++) free(p->cell[i].row);
     free(p->cell);
     free(p);
