@@ -44,7 +44,9 @@ static void place(ssa_model *m, bool decay) {
 ssa_status params_declare(ssa_model *m) {
     const ssa_model_config *c = &m->config;
     int64_t C = c->hidden_size, F = c->intermediate_size, D = c->head_dim, Q = c->n_heads, H = c->n_kv_heads;
-    size_t  count = (size_t)c->n_layers * 10 + 3;
+    attention_projection projection[ATTENTION_MAX_PROJECTIONS];
+    m->projections = attention_projections(c, projection);
+    size_t count = (size_t)c->n_layers * (size_t)(9 + m->projections) + 3;
     m->params = calloc(count, sizeof *m->params);
     m->segments = calloc(count, sizeof *m->segments);
     m->layer = calloc((size_t)c->n_layers, sizeof *m->layer);
@@ -56,7 +58,7 @@ ssa_status params_declare(ssa_model *m) {
         p->q = add_layer(m, l, "self_attn.q_proj", Q * D, C);
         p->k = add_layer(m, l, "self_attn.k_proj", H * D, C);
         p->v = add_layer(m, l, "self_attn.v_proj", H * D, C);
-        p->g = add_layer(m, l, "self_attn.g_proj", 3 * Q, C);
+        for (int i = 0; i < m->projections; i++) p->projection[i] = add_layer(m, l, projection[i].name, projection[i].width, C);
         p->o = add_layer(m, l, "self_attn.o_proj", C, Q * D);
         p->mlp_norm = add_layer(m, l, "post_attention_layernorm", C, 0);
         p->gate = add_layer(m, l, "mlp.gate_proj", F, C);
@@ -70,39 +72,24 @@ ssa_status params_declare(ssa_model *m) {
     return SSA_OK;
 }
 
-static ssa_status zeros(ssa_model *m, int64_t n, ssa_dtype dtype, uint64_t *bytes, ssa_tensor *out) {
-    SSA_TRY(ssa_tensor_new(m->ctx, dtype, out, n));
-    *bytes += out->buffer->bytes;
-    return SSA_CALL(m->ctx, SSA_FILL, SSA_T(*out), .value = 0); /* the gaps between parameters must be 0 for the norm */
+static ssa_status zeros(tensor_list *owner, int64_t n, ssa_dtype dtype, ssa_tensor *out) {
+    SSA_TRY(TENSORS_MAKE(owner, *out, dtype, n));
+    return SSA_CALL(owner->ctx, SSA_FILL, SSA_T(*out), .value = 0); /* the gaps between parameters must be 0 for the norm */
 }
 
 ssa_status params_allocate(ssa_model *m) {
     bool narrow = m->options.dtype != SSA_F32;
     for (int i = 0; i < m->segment_count; i++) {
         segment *s = &m->segments[i];
-        SSA_TRY(zeros(m, s->elements, m->options.dtype, &m->weight_bytes, &s->weight));
+        SSA_TRY(zeros(&m->weights, s->elements, m->options.dtype, &s->weight));
         if (!m->options.training) continue;
         s->master = s->weight;
-        if (narrow) SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->master));
-        SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->m));
-        SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->v));
-        SSA_TRY(zeros(m, s->elements, SSA_F32, &m->optimizer_bytes, &s->grad));
+        if (narrow) SSA_TRY(zeros(&m->optimizer, s->elements, SSA_F32, &s->master));
+        SSA_TRY(zeros(&m->optimizer, s->elements, SSA_F32, &s->m));
+        SSA_TRY(zeros(&m->optimizer, s->elements, SSA_F32, &s->v));
+        SSA_TRY(zeros(&m->optimizer, s->elements, SSA_F32, &s->grad));
     }
     return SSA_OK;
-}
-
-void params_free(ssa_model *m) {
-    for (int i = 0; i < m->segment_count; i++) {
-        segment *s = &m->segments[i];
-        if (s->master.buffer != s->weight.buffer) ssa_tensor_free(m->ctx, &s->master);
-        ssa_tensor_free(m->ctx, &s->m);
-        ssa_tensor_free(m->ctx, &s->v);
-        ssa_tensor_free(m->ctx, &s->grad);
-        ssa_tensor_free(m->ctx, &s->weight);
-    }
-    free(m->segments);
-    free(m->params);
-    free(m->layer);
 }
 
 int              ssa_model_param_count(const ssa_model *m) { return m->param_count; }

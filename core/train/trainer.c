@@ -35,7 +35,7 @@ static ssa_status from_context(trainer *t, ssa_status s) { return s ? ssa_fail(t
 
 /* -- evaluation ---------------------------------------------------------------------------------------------------------- */
 
-ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, int main, double *loss, ssa_error *err) {
+ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, ssa_stream main, double *loss, ssa_error *err) {
     int64_t  B = ssa_model_options_of(m)->batch, T = ssa_model_options_of(m)->seq, n = count && count < rows->count ? count : rows->count;
     int32_t *inputs = malloc((size_t)(B * T) * sizeof *inputs), *targets = malloc((size_t)(B * T) * sizeof *targets);
     double   sum = 0;

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Attention systems. ssa: both streams and their alignment; full: trained dense, sparse only when asked (core/attention/). */
+enum { SSA_ATTENTION_SSA, SSA_ATTENTION_FULL };
+
 typedef struct ssa_model_config {
     /* The authors' keys. */
     int64_t vocab_size, hidden_size, intermediate_size;
@@ -21,6 +24,7 @@ typedef struct ssa_model_config {
     int64_t rope_original_length;
     /* Ours, under keys beginning with ssa_: ssa_score ("softmax", "dot"), ssa_select ("exact", "compat"), ssa_share ("group",
      * "head"), ssa_align ("gated", "ungated"), ssa_loss ("smoothl1", "l2"), ssa_alpha, ssa_p_full. */
+    int     attention;            /* the system: SSA_ATTENTION_SSA or SSA_ATTENTION_FULL */
     int     score, select, loss;  /* enums of ssa/ops.h */
     bool    share_per_head;       /* each query head selects its own blocks */
     bool    align_gated;

@@ -56,7 +56,7 @@ ssa_status ssa_model_load_optimizer(ssa_model *m, const ssa_safetensors *st);
  * inputs, targets: [B * T]; a target outside 0..V-1 counts nothing. */
 ssa_status ssa_model_set_batch(ssa_model *m, const int32_t *inputs, const int32_t *targets);
 /* Forward and backward with this main stream (SSA_MAIN_FULL / SPARSE); `later`: add to the gradients of the step so far. */
-ssa_status ssa_model_train(ssa_model *m, int main, bool later);
+ssa_status ssa_model_train(ssa_model *m, ssa_stream main, bool later);
 /* Clips and updates. step counts from 1. */
 ssa_status ssa_model_update(ssa_model *m, int64_t step, float lr);
 
@@ -70,12 +70,12 @@ ssa_status ssa_model_losses(ssa_model *m, ssa_losses *out); /* reads 4 floats ba
 
 /* -- inference ----------------------------------------------------------------------------------------------------------- */
 /* Forward only; *ce gets the sum of the cross-entropy over the counted targets. */
-ssa_status ssa_model_eval(ssa_model *m, int main, double *ce_sum);
+ssa_status ssa_model_eval(ssa_model *m, ssa_stream main, double *ce_sum);
 /* Logits of the row (position in B*T) after ssa_model_set_batch; runs the forward pass. logits: [count, V] for rows first.. */
-ssa_status ssa_model_logits(ssa_model *m, int main, int64_t first, int64_t count, float *logits);
+ssa_status ssa_model_logits(ssa_model *m, ssa_stream main, int64_t first, int64_t count, float *logits);
 /* After ssa_model_eval with both_streams: mean over layers and heads of AttnSparsity(t) = exp(lse_sparse - lse_full)
  * (ssa_spec 1.9) per position t. sparsity: [T], averaged over the batch. Runs the forward pass layer by layer. */
-ssa_status ssa_model_sparsity(ssa_model *m, int main, double *sparsity);
+ssa_status ssa_model_sparsity(ssa_model *m, ssa_stream main, double *sparsity);
 
 /* -- planning -------------------------------------------------------------------------------------------------------------- */
 typedef struct ssa_model_plan {

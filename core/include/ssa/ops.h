@@ -22,7 +22,7 @@ enum { SSA_MAX_OPERANDS = 10 };
 enum { SSA_SCORE_SOFTMAX, SSA_SCORE_DOT };   /* attr.score  */
 enum { SSA_SELECT_EXACT, SSA_SELECT_COMPAT };/* attr.select */
 enum { SSA_LOSS_SMOOTHL1, SSA_LOSS_L2 };     /* attr.loss   */
-enum { SSA_MAIN_FULL, SSA_MAIN_SPARSE };     /* attr.main   */
+typedef enum ssa_stream { SSA_MAIN_FULL, SSA_MAIN_SPARSE } ssa_stream; /* attr.main: the attention whose output goes on */
 
 /* Attributes of all operations; a row names those it reads, the rest stay 0. */
 typedef struct ssa_attrs {

@@ -72,7 +72,7 @@ ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *o, const char *c
                      ssa_train_result *result, ssa_error *err);
 
 /* Mean validation loss of the first `count` rows (0: all) under one main stream. */
-ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, int main, double *loss, ssa_error *err);
+ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, ssa_stream main, double *loss, ssa_error *err);
 
 /* A checkpoint folder opened for inference: config.json and weights. top_k 0: the config's. */
 ssa_status ssa_model_open(ssa_context *ctx, const char *dir, int64_t batch, int64_t seq, ssa_dtype dtype, int top_k, bool both_streams, ssa_model **out);

@@ -1,0 +1,43 @@
+/* Evaluation, logits and attention sparsity of a model. */
+#include "model.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+ssa_status ssa_model_eval(ssa_model *m, ssa_stream main, double *ce_sum) {
+    float v[8];
+    SSA_TRY(ssa_replay(m->ctx, m->eval[main]));
+    SSA_TRY(ssa_read(m->ctx, m->scalars, v));
+    *ce_sum = (double)v[SCALAR_CE];
+    return SSA_OK;
+}
+
+ssa_status ssa_model_logits(ssa_model *m, ssa_stream main, int64_t first, int64_t count, float *logits) {
+    int64_t    C = m->config.hidden_size, V = m->config.vocab_size;
+    ssa_tensor out;
+    if (first < 0 || count < 1 || first + count > rows_of(m))
+        return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_INPUT, "logits of rows %lld..%lld of %lld", (long long)first, (long long)(first + count - 1), (long long)rows_of(m));
+    SSA_TRY(ssa_replay(m->ctx, m->hidden[main]));
+    SSA_TRY(ssa_tensor_new(m->ctx, SSA_F32, &out, count, V));
+    ssa_status s = SSA_CALL(m->ctx, SSA_MATMUL, SSA_T(ssa_view(m->h, first * C, count, C), weight(m, m->head), out), .trans_b = true);
+    if (!s) s = ssa_read(m->ctx, out, logits);
+    ssa_tensor_free(m->ctx, &out);
+    return s;
+}
+
+ssa_status ssa_model_sparsity(ssa_model *m, ssa_stream main, double *sparsity) {
+    int64_t B = m->options.batch, T = m->options.seq, Q = m->config.n_heads, n = B * T * Q;
+    if (!m->attention.both) return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_INPUT, "sparsity needs a model that computes both streams");
+    float *stat = malloc((size_t)n * 4 * sizeof *stat);
+    if (!stat) return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory for attention statistics");
+    ssa_status s = SSA_CALL(m->ctx, SSA_EMBEDDING, SSA_T(m->inputs, weight(m, m->embed), m->x[0]), .value = 0);
+    memset(sparsity, 0, (size_t)T * sizeof *sparsity);
+    for (int l = 0; l < m->config.n_layers && !s; l++) {
+        s = layer_forward(m, l, (layer_pass){.main = main});
+        if (!s) s = ssa_read(m->ctx, acts_of(m, l)->attention.stat, stat);
+        for (int64_t i = 0; i < n && !s; i++) sparsity[i / Q % T] += exp((double)stat[2 * n + i] - (double)stat[i]);
+    }
+    for (int64_t t = 0; t < T; t++) sparsity[t] /= (double)(B * Q * m->config.n_layers);
+    free(stat);
+    return s;
+}
