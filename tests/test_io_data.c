@@ -181,14 +181,14 @@ static void put_shard(const char *name, int32_t magic, int32_t version, int widt
 static ssa_tokens *open_ok(const char *path) {
     ssa_error err = {0};
     ssa_tokens *t;
-    ck_assert_msg(!ssa_tokens_open(path, &t, &err), "%s", err.text);
+    ck_assert_msg(!ssa_tokens_open(path, NULL, &t, &err), "%s", err.text);
     return t;
 }
 
 static void no_tokens(const char *path, const char *why) {
     ssa_error err = {0};
     ssa_tokens *t;
-    ck_assert_int_eq(ssa_tokens_open(path, &t, &err), SSA_ERR_INPUT);
+    ck_assert_int_eq(ssa_tokens_open(path, NULL, &t, &err), SSA_ERR_INPUT);
     ck_assert_ptr_null(t);
     says(&err, path);
     says(&err, why);
@@ -197,11 +197,11 @@ static void no_tokens(const char *path, const char *why) {
 START_TEST(tokens_bytes) {
     ssa_error err = {0};
     int32_t got[5];
-    put("text", "a\0\xffz!", 5);
+    put("text", "a\n\xffz!", 5);
     ssa_tokens *t = open_ok(at("text"));
     ck_assert(ssa_tokens_count(t) == 5 && ssa_tokens_vocabulary(t) == 256 && ssa_tokens_are_bytes(t));
     ck_assert_int_eq(ssa_tokens_get(t, 0, 5, got, &err), SSA_OK);
-    ck_assert(got[0] == 'a' && got[1] == 0 && got[2] == 255 && got[3] == 'z' && got[4] == '!');
+    ck_assert(got[0] == 'a' && got[1] == '\n' && got[2] == 255 && got[3] == 'z' && got[4] == '!');
     ssa_tokens_close(t);
     ssa_tokens_close(NULL);
     put("text", "", 0);
@@ -239,7 +239,7 @@ START_TEST(tokens_shards) {
     ssa_tokens_close(t);
 
     put_shard("data/d.bin", 20240801, 7, 4, 10, -1, 0);
-    no_tokens(at("data"), "d.bin has a vocabulary of 128256");
+    no_tokens(at("data"), "d.bin has ids of 4 bytes (Llama 3), the files before it of 2 (GPT-2)");
     put_shard("bad.bin", 20240520, 1, 2, 10, 11, 0);
     no_tokens(at("bad.bin"), "counts 11 tokens, the file has 20 bytes");
     put_shard("bad.bin", 20240520, 1, 2, 0, 0, 0);
@@ -252,11 +252,7 @@ START_TEST(tokens_shards) {
     no_tokens(at("bad.bin"), "too few for the header");
 
     put_shard("bad.bin", 20240520, 1, 2, 10, -1, 50250); /* the last tokens lie beyond the vocabulary */
-    t = open_ok(at("bad.bin"));
-    ck_assert_int_eq(ssa_tokens_get(t, 0, 7, got, &err), SSA_OK);
-    ck_assert_int_eq(ssa_tokens_get(t, 0, 10, got, &err), SSA_ERR_INPUT);
-    says(&err, "token 50257 at position 7");
-    ssa_tokens_close(t);
+    no_tokens(at("bad.bin"), "token 50257 at position 7 is beyond the vocabulary of 50257");
 }
 END_TEST
 
@@ -267,13 +263,13 @@ START_TEST(rows) {
     ssa_rows train, val;
     int32_t in[10], out[10];
     char text[101];
-    for (int i = 0; i < 101; i++) text[i] = (char)i;
+    for (int i = 0; i < 101; i++) text[i] = (char)(i + 128);
     put("text", text, 101);
     ssa_tokens *t = open_ok(at("text"));
     ck_assert_msg(!ssa_rows_split(t, 10, 0.25, &train, &val, &err), "%s", err.text);
     ck_assert(train.first == 0 && train.count == 8 && val.first == 8 && val.count == 2);
     ck_assert_int_eq(ssa_rows_get(&val, 1, in, out, &err), SSA_OK); /* the very last row */
-    for (int i = 0; i < 10; i++) ck_assert(in[i] == 90 + i && out[i] == 91 + i);
+    for (int i = 0; i < 10; i++) ck_assert(in[i] == 218 + i && out[i] == 219 + i);
     ck_assert_int_eq(ssa_rows_get(&val, 2, in, out, &err), SSA_ERR_INPUT);
     says(&err, "row 2 is out of range 0..1");
     ssa_error_clear(&err);

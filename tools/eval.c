@@ -72,7 +72,7 @@ static ssa_status evaluate(ssa_context *ctx, eval_options *o, ssa_error *err) {
     double           full = 0;
     SSA_TRY(ssa_config_read(o->checkpoint, &config, err));
     SSA_TRY(parse_dtype(o->dtype, &dtype, err));
-    SSA_TRY(ssa_tokens_open(o->data, &tokens, err));
+    SSA_TRY(ssa_tokens_open(o->data, &(ssa_tokens_options){.vocabulary = config.vocab_size}, &tokens, err));
     ssa_status s = SSA_OK;
     if (ssa_tokens_vocabulary(tokens) > config.vocab_size)
         s = ssa_fail(err, SSA_ERR_INPUT, "the data's vocabulary of %lld is larger than the model's %lld", (long long)ssa_tokens_vocabulary(tokens), (long long)config.vocab_size);

@@ -86,7 +86,7 @@ static ssa_status dry_run(ssa_context *ctx, ssa_train_options *o, ssa_error *err
     ssa_model_plan plan;
     if (o->model.vocab_size == 0 && o->data[0]) {
         ssa_tokens *t;
-        SSA_TRY(ssa_tokens_open(o->data, &t, err));
+        SSA_TRY(ssa_tokens_open(o->data, &(ssa_tokens_options){.progress = stderr}, &t, err));
         o->model.vocab_size = ssa_tokens_vocabulary(t);
         ssa_tokens_close(t);
     } else if (o->model.vocab_size == 0) o->model.vocab_size = 256;

@@ -34,23 +34,24 @@ char *io_join(const char *folder, const char *name) {
     return out;
 }
 
-/* Opens a regular file. Without O_NONBLOCK a named pipe would wait for a writer before it could be refused. */
-static ssa_status open_regular(const char *path, int *fd, size_t *bytes, ssa_error *err) {
-    struct stat st;
+/* Without O_NONBLOCK a named pipe would wait for a writer before it could be refused. */
+ssa_status io_open_regular(const char *path, int *fd, struct stat *info, ssa_error *err) {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0) return ssa_fail(err, SSA_ERR_INPUT, "%s cannot be opened: %s", io_show(path).text, strerror(errno));
-    if (fstat(*fd, &st) || !S_ISREG(st.st_mode)) {
+    if (fstat(*fd, info) || !S_ISREG(info->st_mode)) {
         close(*fd);
+        *fd = -1;
         return ssa_fail(err, SSA_ERR_INPUT, "%s is not a regular file", io_show(path).text);
     }
-    *bytes = (size_t)st.st_size;
     return SSA_OK;
 }
 
 ssa_status io_map_open(const char *path, io_map *out, ssa_error *err) {
     int fd;
+    struct stat info;
     *out = (io_map){0};
-    SSA_TRY(open_regular(path, &fd, &out->bytes, err));
+    SSA_TRY(io_open_regular(path, &fd, &info, err));
+    out->bytes = (size_t)info.st_size;
     if (!out->bytes) {
         close(fd);
         return SSA_OK;
@@ -73,10 +74,12 @@ void io_map_close(io_map *map) {
 
 ssa_status ssa_file_read(const char *path, size_t limit, char **out, size_t *bytes, ssa_error *err) {
     int fd;
-    size_t size = 0, got = 0;
+    struct stat info;
+    size_t got = 0;
     *out = NULL;
     *bytes = 0;
-    SSA_TRY(open_regular(path, &fd, &size, err));
+    SSA_TRY(io_open_regular(path, &fd, &info, err));
+    size_t size = (size_t)info.st_size;
     if (size > limit) {
         close(fd);
         return ssa_fail(err, SSA_ERR_INPUT, "%s has %zu bytes, at most %zu are read", io_show(path).text, size, limit);

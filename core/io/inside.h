@@ -4,11 +4,15 @@
 
 #include "ssa/io.h"
 #include <cjson/cJSON.h>
+#include <sys/stat.h>
 
 /* A name or path as it may stand in a sentence: control characters become '?', of long ones the end is kept.
  * Used as io_show(name).text; it lives until the end of the statement. */
 typedef struct io_shown { char text[160]; } io_shown;
 io_shown io_show(const char *s);
+
+/* Opens a regular file for reading; its size and times are in *info. */
+ssa_status io_open_regular(const char *path, int *fd, struct stat *info, ssa_error *err);
 
 /* A regular file mapped read-only. An empty file gives bytes 0 and a null pointer. */
 typedef struct io_map {

@@ -9,7 +9,7 @@ ssa_status ssa_rows_split(const ssa_tokens *t, int64_t seq, double val_fraction,
     if (!(val_fraction >= 0 && val_fraction < 1)) return ssa_fail(err, SSA_ERR_INPUT, "validation fraction %g is out of range 0..1", val_fraction);
     int64_t rows = (count - 1) / seq;
     if (rows < 2)
-        return ssa_fail(err, SSA_ERR_INPUT, "%s has %lld tokens, too few for two rows of sequence length %lld", io_show(io_tokens_path(t)).text,
+        return ssa_fail(err, SSA_ERR_INPUT, "%s has %lld tokens, too few for two rows of sequence length %lld", io_show(t->path).text,
                         (long long)count, (long long)seq);
     int64_t behind = (int64_t)floor((double)rows * val_fraction);
     if (behind < 1) behind = 1;
@@ -49,5 +49,6 @@ ssa_status ssa_rows_get(const ssa_rows *rows, int64_t row, int32_t *inputs, int3
                                                        (long long)rows->count - 1);
     int64_t first = (rows->first + row) * rows->seq;
     SSA_TRY(ssa_tokens_get(rows->tokens, first, rows->seq, inputs, err));
-    return ssa_tokens_get(rows->tokens, first + 1, rows->seq, targets, err);
+    for (int64_t i = 0; i + 1 < rows->seq; i++) targets[i] = inputs[i + 1];
+    return ssa_tokens_get(rows->tokens, first + rows->seq, 1, &targets[rows->seq - 1], err);
 }

@@ -60,7 +60,7 @@ static int64_t *list(const char *run, int *count) {
 
 static void add_choice(void *array, const char *line) { cJSON_AddItemToArray(array, cJSON_CreateString(line)); }
 
-static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_options *o, int64_t step, const char *dir, ssa_error *err) {
+static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_options *o, const train_data *data, int64_t step, const char *dir, ssa_error *err) {
     char path[1400];
     SSA_TRY(ssa_config_write(dir, ssa_model_config_of(m), err));
     snprintf(path, sizeof path, "%s/%s", dir, files[1]);
@@ -73,6 +73,8 @@ static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_op
     cJSON_AddStringToObject(json, "description", ssa_context_description(ctx));
     ssa_status s = ssa_choices_get(ctx, add_choice, cJSON_AddArrayToObject(json, "choices"));
     cJSON_AddItemToObject(json, "options", options);
+    cJSON_AddItemToObject(json, "data", identity_to_json(data->tokens));
+    if (data->val_tokens) cJSON_AddItemToObject(json, "val_data", identity_to_json(data->val_tokens));
     char *text = s ? NULL : cJSON_Print(json);
     cJSON_Delete(json);
     if (s) return s;
@@ -83,13 +85,13 @@ static ssa_status write_files(ssa_context *ctx, ssa_model *m, const ssa_train_op
     return s;
 }
 
-ssa_status checkpoint_write(ssa_context *ctx, ssa_model *m, const ssa_train_options *o, int64_t step, char *path, ssa_error *err) {
+ssa_status checkpoint_write(ssa_context *ctx, ssa_model *m, const ssa_train_options *o, const train_data *data, int64_t step, char *path, ssa_error *err) {
     char temporary[1200], final[1200];
     snprintf(temporary, sizeof temporary, "%s/.step-%06lld.tmp", o->out, (long long)step);
     snprintf(final, sizeof final, "%s/step-%06lld", o->out, (long long)step);
     remove_folder(temporary);
     if (mkdir(temporary, 0777)) return ssa_fail(err, SSA_ERR_RUNTIME, "cannot make the checkpoint folder %s: %s", temporary, strerror(errno));
-    ssa_status s = write_files(ctx, m, o, step, temporary, err);
+    ssa_status s = write_files(ctx, m, o, data, step, temporary, err);
     if (s) {
         ssa_fail(err, s, "%s", ssa_context_error(ctx)->text); /* where the model's own error is the first */
         remove_folder(temporary);
@@ -131,17 +133,24 @@ ssa_status checkpoint_newest(const char *run, char *path, size_t capacity, int64
     return SSA_OK;
 }
 
-ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_t *step, ssa_error *err) {
+ssa_status checkpoint_read_json(const char *dir, cJSON **out, ssa_error *err) {
     char   path[1400], *text;
     size_t bytes;
     snprintf(path, sizeof path, "%s/trainer.json", dir);
-    SSA_TRY(ssa_file_read(path, 1 << 20, &text, &bytes, err));
-    cJSON     *json;
-    ssa_status s = io_json_parse(path, text, bytes, &json, err);
+    SSA_TRY(ssa_file_read(path, IO_JSON_LIMIT, &text, &bytes, err));
+    ssa_status s = io_json_parse(path, text, bytes, out, err);
     free(text);
-    if (s) return s;
+    return s;
+}
+
+ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_t *step, ssa_error *err) {
+    char    path[1400];
+    cJSON  *json;
+    int64_t value;
+    snprintf(path, sizeof path, "%s/trainer.json", dir);
+    SSA_TRY(checkpoint_read_json(dir, &json, err));
+    ssa_status   s;
     const cJSON *at = cJSON_GetObjectItemCaseSensitive(json, "step");
-    int64_t      value;
     memset(o, 0, sizeof *o);
     ssa_config_default(&o->model);
     if (!io_json_whole(at, &value) || value > 1000000000) s = ssa_fail(err, SSA_ERR_INPUT, "%s has no step", io_show(path).text);
@@ -152,14 +161,9 @@ ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_
 }
 
 ssa_status checkpoint_restore_choices(ssa_context *ctx, const char *dir, ssa_error *err) {
-    char   path[1400], *text;
-    size_t bytes;
-    cJSON *json;
-    snprintf(path, sizeof path, "%s/trainer.json", dir);
-    SSA_TRY(ssa_file_read(path, 1 << 20, &text, &bytes, err));
-    ssa_status s = io_json_parse(path, text, bytes, &json, err);
-    free(text);
-    if (s) return s;
+    cJSON     *json;
+    ssa_status s = SSA_OK;
+    SSA_TRY(checkpoint_read_json(dir, &json, err));
     const char *of = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "description"));
     bool        same = of && !strcmp(of, ssa_context_description(ctx)); /* another device measures for itself */
     for (const cJSON *c = same ? cJSON_GetObjectItemCaseSensitive(json, "choices") : NULL, *line = c ? c->child : NULL; line && !s; line = line->next)

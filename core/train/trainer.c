@@ -12,8 +12,7 @@ typedef struct trainer {
     ssa_context             *ctx;
     const ssa_train_options *o;
     ssa_model               *model;
-    ssa_tokens              *tokens, *val_tokens;
-    ssa_rows                 train, val;
+    train_data               data;
     int32_t                 *inputs, *targets; /* one micro-batch */
     train_log                log;
     FILE                    *progress;
@@ -61,7 +60,7 @@ ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count,
 static ssa_status evaluate(trainer *t, int64_t step) {
     const ssa_train_options *o = t->o;
     double                  *to[2] = {&t->result->val_full, &t->result->val_sparse};
-    for (int main = 0; main < 2; main++) CTX(ssa_train_evaluate(t->model, &t->val, o->eval_rows, main, to[main], t->err));
+    for (int main = 0; main < 2; main++) CTX(ssa_train_evaluate(t->model, &t->data.val, o->eval_rows, main, to[main], t->err));
     if (t->progress) fprintf(t->progress, "step %lld/%lld  validation: full %.4f  sparse %.4f\n", (long long)step, (long long)o->steps, *to[0], *to[1]), fflush(t->progress);
     cJSON *line = cJSON_CreateObject();
     cJSON_AddNumberToObject(line, "step", (double)step);
@@ -84,8 +83,8 @@ static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *fu
         int     main = coin(o, micro);
         *full_count += main == SSA_MAIN_FULL;
         for (int64_t b = 0; b < o->batch; b++) {
-            int64_t row = ssa_rows_shuffled(&t->train, o->seed, micro * o->batch + b);
-            SSA_TRY(ssa_rows_get(&t->train, row, t->inputs + b * o->seq, t->targets + b * o->seq, t->err));
+            int64_t row = ssa_rows_shuffled(&t->data.train, o->seed, micro * o->batch + b);
+            SSA_TRY(ssa_rows_get(&t->data.train, row, t->inputs + b * o->seq, t->targets + b * o->seq, t->err));
         }
         CTX(ssa_model_set_batch(t->model, t->inputs, t->targets));
         CTX(ssa_model_train(t->model, main, a > 0));
@@ -118,7 +117,7 @@ static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full
 }
 
 static ssa_status save(trainer *t, int64_t step) {
-    SSA_TRY(checkpoint_write(t->ctx, t->model, t->o, step, t->result->checkpoint, t->err));
+    SSA_TRY(checkpoint_write(t->ctx, t->model, t->o, &t->data, step, t->result->checkpoint, t->err));
     if (t->progress) fprintf(t->progress, "saved %s\n", t->result->checkpoint), fflush(t->progress);
     return SSA_OK;
 }
@@ -146,22 +145,6 @@ static ssa_status loop(trainer *t, const volatile sig_atomic_t *stop) {
 }
 
 /* -- before the loop --------------------------------------------------------------------------------------------------------- */
-
-static ssa_status open_data(trainer *t, ssa_train_options *o) {
-    SSA_TRY(ssa_tokens_open(o->data, &t->tokens, t->err));
-    if (o->model.vocab_size == 0) o->model.vocab_size = ssa_tokens_vocabulary(t->tokens);
-    if (o->model.vocab_size < ssa_tokens_vocabulary(t->tokens))
-        return ssa_fail(t->err, SSA_ERR_INPUT, "vocab %lld is smaller than the data's vocabulary of %lld", (long long)o->model.vocab_size, (long long)ssa_tokens_vocabulary(t->tokens));
-    SSA_TRY(ssa_rows_split(t->tokens, o->seq, o->val_fraction, &t->train, &t->val, t->err));
-    if (o->val_data[0]) {
-        SSA_TRY(ssa_tokens_open(o->val_data, &t->val_tokens, t->err));
-        int64_t rows = (ssa_tokens_count(t->val_tokens) - 1) / o->seq;
-        if (rows < 1) return ssa_fail(t->err, SSA_ERR_INPUT, "%s has fewer than the %lld tokens of one row", o->val_data, (long long)o->seq + 1);
-        t->train.count += t->val.count;
-        t->val = (ssa_rows){.tokens = t->val_tokens, .seq = o->seq, .count = rows};
-    }
-    return SSA_OK;
-}
 
 /* Says what will not fit before anything is allocated. */
 static ssa_status check_memory(trainer *t, const ssa_train_options *o, const ssa_model_options *mo) {
@@ -205,7 +188,7 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint, 
     if (checkpoint) SSA_TRY(checkpoint_read_options(checkpoint, &of_checkpoint, &t->first, t->err));
     if (t->first >= (o->stop_at ? o->stop_at : o->steps))
         return ssa_fail(t->err, SSA_ERR_INPUT, "%s is at step %lld already, nothing is left to do", checkpoint, (long long)t->first);
-    SSA_TRY(open_data(t, o));
+    SSA_TRY(data_open(&t->data, o, t->progress, t->err));
     ssa_model_options mo = {.batch = o->batch, .seq = o->seq, .dtype = o->dtype, .training = true, .recompute = o->recompute, .accum = o->accum, .beta1 = (float)o->beta1,
                             .beta2 = (float)o->beta2, .eps = (float)o->eps, .weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip};
     SSA_TRY(check_memory(t, o, &mo));
@@ -229,8 +212,7 @@ ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *options, const c
     ssa_status s = run(&t, &o, checkpoint, stop);
     log_close(&t.log);
     ssa_model_free(t.model);
-    ssa_tokens_close(t.tokens);
-    ssa_tokens_close(t.val_tokens);
+    data_close(&t.data);
     free(t.inputs);
     free(t.targets);
     return s;

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         path = fuzz_file(kind ? "a.bin" : "text", data, size);
     }
-    ssa_status s = ssa_tokens_open(path, &t, &err);
+    ssa_status s = ssa_tokens_open(path, NULL, &t, &err);
     fuzz_sentence(s, &err);
     if (s) return 0;
     int64_t  n = ssa_tokens_count(t);

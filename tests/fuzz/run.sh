@@ -26,7 +26,7 @@ for name in $names; do
     # checkpoint.c also writes checkpoints; what it needs of models and contexts for that is not reached from here.
     if [ "$name" = trainer ]; then more="core/train/options.c core/train/checkpoint.c" link="-no-pie -Wl,--unresolved-symbols=ignore-in-object-files"; fi
     # shellcheck disable=SC2086
-    $cc $flags $link -o "$work/$name" tests/fuzz/fuzz_"$name".c $sources $more $(pkg-config --cflags --libs libcjson) -lm
+    $cc $flags $link -o "$work/$name" tests/fuzz/fuzz_"$name".c $sources $more $(pkg-config --cflags --libs libcjson libxxhash) -lm
     mkdir -p "$work/new_$name"
     if "$work/$name" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=2048 -dict="$work/dictionary" -print_final_stats=1 \
         -artifact_prefix="/tmp/ssa_fuzz_${name}_" "$work/new_$name" tests/fuzz/corpus/"$name" > "$work/log" 2>&1; then

@@ -4,6 +4,7 @@
 
 #include "ssa/tensor.h"
 #include <stdbool.h>
+#include <stdio.h>
 
 /* -- safetensors: 8 bytes header length (little-endian), a JSON header, the data. Files are memory-mapped; nothing in them
  * is trusted: header beyond the file, overlapping or out-of-range offsets, unknown dtypes, shapes whose size is not the data's,
@@ -39,17 +40,42 @@ ssa_status ssa_file_write(const char *path, const void *data, size_t bytes, ssa_
 ssa_status ssa_file_read(const char *path, size_t limit, char **out, size_t *bytes, ssa_error *err);
 
 /* -- tokens ------------------------------------------------------------------------------------------------------------
- * Any file is read as bytes (vocabulary 256), except llm.c's token shards: 256 int32 of header (magic 20240520 version 1:
- * uint16 tokens, vocabulary 50257; magic 20240801 version 7: uint32 tokens, vocabulary 128256; then the token count), then
- * tokens. A folder means its *.bin files in name order. Memory-mapped, so larger than memory is fine. */
+ * What `data` may name: a file; a folder, which means its *.bin files in name order; a pattern of files ("fineweb_train_*.bin", read
+ * here as the shell would, in name order); or several of these with commas between. A name that exists is taken as it stands.
+ *
+ * A file is text, read as bytes (vocabulary 256), or one of llm.c's token shards: 256 int32 of header (magic 20240520 version 1: uint16
+ * tokens; magic 20240801 version 7: uint32 tokens; then the token count), then tokens. Anything else is refused with what it is.
+ * The format of shards carries no vocabulary: it is what meta.json in their folder says ({"vocab_size": 1024}), or else
+ * options.vocabulary, or else that of the tokenizer the format is known for (50257, 128256).
+ *
+ * Opening reads every file once, for its hash and, of shards, to check every id against the vocabulary. Data larger than memory is
+ * fine: later reads take what they need, and notice a file that has changed or become shorter. */
 typedef struct ssa_tokens ssa_tokens;
-ssa_status ssa_tokens_open(const char *path, ssa_tokens **out, ssa_error *err);
+typedef struct ssa_tokens_options {
+    int64_t vocabulary; /* of the model that reads them; 0: not known. Ids beyond it are an error, as are bytes where it is below 256 */
+    FILE   *progress;   /* gets a line from time to time while much is read; NULL: none */
+} ssa_tokens_options;
+/* Where two openings agree in this they have the same tokens in the same order. */
+typedef struct ssa_tokens_id {
+    int64_t tokens, vocabulary;
+    bool    bytes;    /* bytes of text; otherwise token ids */
+    int     files;
+    char    hash[33]; /* XXH3 of 128 bits, as xxhsum -H2 prints it, of the one file; of several, of their hashes in order */
+} ssa_tokens_id;
+/* options may be NULL. A token outside the vocabulary is an error that names file and position. */
+ssa_status ssa_tokens_open(const char *data, const ssa_tokens_options *options, ssa_tokens **out, ssa_error *err);
 void       ssa_tokens_close(ssa_tokens *t); /* NULL is ignored */
 int64_t    ssa_tokens_count(const ssa_tokens *t);
 int64_t    ssa_tokens_vocabulary(const ssa_tokens *t);
 bool       ssa_tokens_are_bytes(const ssa_tokens *t);
-/* Copies n tokens from position first; the caller keeps within the count. A token outside the vocabulary is an error. */
+void       ssa_tokens_identify(const ssa_tokens *t, ssa_tokens_id *out);
+/* Copies n tokens from position first; the caller keeps within the count. One call at a time for each ssa_tokens. SSA_ERR_RUNTIME where a
+ * file no longer holds what it held when it was opened. */
 ssa_status ssa_tokens_get(const ssa_tokens *t, int64_t first, int64_t n, int32_t *out, ssa_error *err);
+/* Whether two sets of tokens share a file (under whatever name: links and copies included): an error that names both. */
+ssa_status ssa_tokens_apart(const ssa_tokens *train, const ssa_tokens *val, ssa_error *err);
+/* Whether a set has a file twice, in the same way. */
+ssa_status ssa_tokens_distinct(const ssa_tokens *t, ssa_error *err);
 
 /* Rows of seq + 1 tokens (row i starts at token i * seq, so that neighbours share one token), split into training rows and,
  * behind them, validation rows; and the order training visits them in: a permutation keyed by (seed, epoch), the same on

@@ -8,8 +8,8 @@
 
 typedef struct ssa_train_options {
     ssa_model_config model;
-    char      data[1024];      /* text file, .bin shard or folder of shards */
-    char      val_data[1024];  /* the same for validation; empty: the tail of data */
+    char      data[4096];      /* as ssa_tokens_open takes it: text, shards, a folder, a pattern, a list */
+    char      val_data[4096];  /* the same for validation; empty: the tail of data */
     char      out[1024];       /* the run's folder */
     char      init_from[1024]; /* weights from this checkpoint folder; empty: random */
     char      preset[32];
@@ -53,6 +53,16 @@ ssa_status ssa_train_check(const ssa_train_options *o, ssa_error *err);
 
 /* The options of the newest checkpoint of a run, and that checkpoint's folder. */
 ssa_status ssa_train_resume(const char *run, ssa_train_options *out, char *checkpoint, size_t capacity, ssa_error *err);
+
+/* What the trainer.json of a checkpoint tells of the run that made it. */
+typedef struct ssa_train_record {
+    bool              known;    /* false: there is none (a model from elsewhere), and nothing below is set */
+    int64_t           step;
+    ssa_train_options options;  /* data and val_data are absolute paths */
+    ssa_tokens_id     data;     /* tokens 0: it does not say (a checkpoint of an older version) */
+    ssa_tokens_id     val_data; /* tokens 0: validation rows are the last of data (options.val_fraction) */
+} ssa_train_record;
+ssa_status ssa_train_record_read(const char *checkpoint, ssa_train_record *out, ssa_error *err);
 
 /* Learning rate of step 1, 2, ...: linear warm-up, then a cosine down to min_lr. */
 double ssa_train_lr(const ssa_train_options *o, int64_t step);
