@@ -248,6 +248,8 @@ ssa_status ssa_list_devices_of(const char *wanted, FILE *out, bool json) {
             if (!apis[i].count) fprintf(out, "%s: none (%s)\n", apis[i].api, apis[i].reason.text);
         }
     }
+    for (int i = 0; i < APIS && !s; i++) /* not an absence, but something the user can mend */
+        if (apis[i].reason.status == SSA_ERR_INPUT) s = SSA_ERR_INPUT;
     free(apis);
-    return s || ferror(out) ? SSA_ERR_RUNTIME : SSA_OK;
+    return fflush(out) || ferror(out) ? SSA_ERR_RUNTIME : s;
 }

@@ -32,7 +32,7 @@ expect 2 'format version 9' "$ssa" verify page "$work/new.json" --html "$work/pa
 expect 2 'cannot be written' "$ssa" verify ops --device cpu --filter '^add f32' --json "$work/no/such"
 
 # Everything on the CPU; reports
-expect 0 ' 0 failed' "$ssa" verify all --device cpu --quick --budget 60 --json "$work/a.json" --csv "$work/a.csv" --html "$work/a.html"
+expect 0 '^[1-9][0-9]* ok, 0 failed' "$ssa" verify all --device cpu --quick --budget 60 --json "$work/a.json" --csv "$work/a.csv" --html "$work/a.html"
 expect 0 '"mode":"determinism"' grep -m1 determinism "$work/a.json"
 expect 0 '^cpu,exact,matmul,.*,ok,' grep -m1 ^cpu,exact,matmul "$work/a.csv"
 expect 0 'attn_sparse_bwd' grep -m1 attn_sparse_bwd "$work/a.html"
@@ -46,10 +46,14 @@ expect 0 '1 ok|2 ok|3 ok' "$ssa" verify stress --device cpu --seed 5 --case 3
 driver() { # DEVICE FILES-ENDING ENVIRONMENT...
     local device=$1 ending=$2
     shift 2
-    expect 0 ' 0 failed' env "$@" "$ssa" verify exact --device "$device" --filter '^(add|matmul|sum|select|block_mean) f32' --budget 25
-    expect 0 ' 0 failed' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as rmsnorm --device "$device" --dtype f32
+    expect 0 '^[1-9][0-9]* ok, 0 failed' env "$@" "$ssa" verify exact --device "$device" --filter '^(add|matmul|sum|select|block_mean) f32' --budget 25
+    expect 0 '^[1-9][0-9]* ok, 0 failed' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as rmsnorm --device "$device" --dtype f32
     expect 1 'FAILED kernel rmsnorm f32 R=3 C=17.* y: .* at \[0,16\]' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_wrong.$ending --as rmsnorm \
         --device "$device" --dtype f32
+    sed '$s/.*/)/' tests/kernels/rmsnorm_right.$ending >"$work/broken.$ending"
+    expect 1 '^0 ok, [1-9][0-9]* failed' env "$@" "$ssa" verify kernel "$work/broken.$ending" --as rmsnorm --device "$device" --dtype f32
+    expect 0 '^1$' sh -c '"$@" | grep -c FAILED' sh env "$@" "$ssa" verify kernel "$work/broken.$ending" --as rmsnorm --device "$device" --dtype f32
+    expect 1 'nothing of add was verified on |nothing was verified on ' env "$@" "$ssa" verify ops --device "$device" --limits bindings=1 --filter '^add f32 E=17'
     expect 2 'unknown limit colour' env "$@" "$ssa" verify ops --device "$device" --limits colour=3
     expect 2 'no case launches a kernel nonsense; there are .*rmsnorm' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as nonsense \
         --device "$device" --dtype f32
@@ -59,6 +63,23 @@ for icd in /usr/share/vulkan/icd.d/lvp_icd*.json /usr/lib/chromium/vk_swiftshade
 done
 [ -e /etc/OpenCL/vendors/pocl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd SSA_GEMM=own
 [ -e /etc/OpenCL/vendors/rusticl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe
-expect 0 'skipped' "$ssa" verify kernel tests/kernels/rmsnorm_right.cl --as rmsnorm --device cpu
+
+# Where nothing was verified the status is never 0, and each reason stands there once.
+expect 2 'rmsnorm_right.cl is a kernel for opencl, and cpu runs none' "$ssa" verify kernel tests/kernels/rmsnorm_right.cl --as rmsnorm --device cpu
+expect 2 'rmsnorm_right.cl is a kernel for opencl, and cpu runs none' "$ssa" verify kernel tests/kernels/rmsnorm_right.cl --as rmsnorm --device cpu,opencl
+expect 2 'for opencl, and there is no such device|no device "opencl"' env OCL_ICD_VENDORS="$work/none" "$ssa" verify kernel tests/kernels/rmsnorm_right.cl \
+    --as rmsnorm
+expect 2 'for opencl, and there is no such device' env OCL_ICD_VENDORS="$work/none" "$ssa" verify kernel tests/kernels/rmsnorm_right.cl --as rmsnorm \
+    --device all
+expect 2 'rmsnorm.txt is not .comp' "$ssa" verify kernel "$work/rmsnorm.txt" --as rmsnorm
+expect 1 'nothing was verified on cpu: no row is ok, for the reasons above' "$ssa" verify exact --device cpu --filter '^rmsnorm'
+expect 0 '^1$' sh -c '"$1" verify exact --device cpu --filter "^rmsnorm" | grep -c "cannot be exact"' sh "$ssa"
+expect 1 'nothing was verified on cpu' "$ssa" verify ops --device cpu --filter '^add f32' --seconds 1e-9
+echo '{"format": "ssa-verify", "version": 1, "rows": []}' >"$work/empty.json"
+expect 2 'no row in common' "$ssa" verify compare "$work/a.json" "$work/empty.json"
+sed '0,/"status":"ok"/s//"status":"unsupported"/' "$work/a.json" >"$work/b.json"
+expect 1 'ok -> unsupported' "$ssa" verify compare "$work/a.json" "$work/b.json"
+expect 2 'devices cannot be listed with SSA_LIMITS="colour=3"' env SSA_LIMITS=colour=3 "$ssa" devices
+expect 1 'cannot be written' sh -c '"$1" devices >/dev/full' sh "$ssa"
 
 summary

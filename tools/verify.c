@@ -42,14 +42,15 @@ static void usage(FILE *to) {
     fprintf(to, "  %-12s %s\n", "compile", "every kernel variant through the driver's compiler, without running any");
     fprintf(to, "  %-12s %s\n", "compare", "A.json B.json: what changed between two reports");
     fprintf(to, "  %-12s %s\n", "page", "A.json ... --html FILE: several reports on one page");
-    fprintf(to, "\n`ssa verify MODE --help` lists the options. Exit status: 0 nothing failed, 1 something did, 2 bad input.\n");
+    fprintf(to, "\n`ssa verify MODE --help` lists the options. Exit status: 0 everything that ran is right, and\n"
+                "something did on each device; 1 something failed, or nothing was verified; 2 bad input.\n");
 }
 
 static ssa_status parse(int argc, char **argv, const char *name, arguments *a, session *s, ssa_error *err) {
     char       line[160];
     double     budget = NAN;
     const flag flags[] = {
-        {"--device", FLAG_STRING, &a->device, 0, 0, "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default), several with commas, or all"},
+        {"--device", FLAG_STRING, &a->device, 0, 0, "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default; kernel: the file's API), several with commas, or all"},
         {"--filter", FLAG_STRING, &s->options.filter, 0, 0, "regular expression over \"op dtype case\""},
         {"--dtype", FLAG_STRING, &a->dtype, 0, 0, "f32, bf16 or f16 alone"},
         {"--quick", FLAG_BOOL, &a->quick, 0, 0, "the smaller cases (default)"},
@@ -94,7 +95,7 @@ static ssa_status take_rest(const char *name, const arguments *a, session *s, gl
         if (a->rests != 1 || !a->as) return ssa_fail(err, SSA_ERR_INPUT, "verify kernel needs one file and --as NAME");
         s->kernel_file = a->rest[0];
         s->kernel_as = a->as;
-        return SSA_OK;
+        return kernel_api(a->rest[0]) ? SSA_OK : ssa_fail(err, SSA_ERR_INPUT, "%s is not .comp (GLSL), .spv (SPIR-V) or .cl (OpenCL C)", a->rest[0]);
     }
     if (!strcmp(name, "golden")) {
         for (int i = 0; i < a->rests; i++) s->golden[s->goldens++] = a->rest[i];
@@ -115,19 +116,37 @@ static ssa_status run_modes(session *s, const char *name, char device[][32], int
     double left = 0;
     for (int d = 0; d < devices; d++)
         for (int i = 0; i < MODES; i++) left += weight_of(&modes[i], device[d]);
-    for (int d = 0; d < devices; d++)
+    for (int d = 0; d < devices; d++) {
+        int ok = 0;
         for (int i = 0; i < MODES; i++) {
             double weight = weight_of(&modes[i], device[d]);
             if (s->everything ? !weight : strcmp(name, modes[i].name)) continue;
             session_begin(s, modes[i].name, device[d], s->everything ? weight / left : 1.0 / (devices - d));
             ssa_status status = modes[i].run(s, device[d], err);
-            session_end(s);
-            left -= weight;
             if (status == SSA_ERR_INPUT) return status;
             if (status) session_note(s, "device", "running", NULL, VERIFY_FAILED, "%s", err->text);
             ssa_error_clear(err);
+            ok += session_end(s);
+            left -= weight;
         }
+        if (!ok)
+            ssa_fail(&s->unverified, SSA_ERR_UNSUPPORTED, "nothing was verified on %s: no row is ok%s", device[d],
+                     s->total[VERIFY_UNSUPPORTED] + s->total[VERIFY_SKIPPED] ? ", for the reasons above" : "");
+    }
     return SSA_OK;
+}
+
+/* A kernel is for one API: without --device its first device (a software driver too), with `all` its devices alone. */
+static ssa_status kernel_devices(session *s, const char *names, char device[SESSION_DEVICES][32], int *count, ssa_error *err) {
+    const char *api = kernel_api(s->kernel_file);
+    int         kept = 0;
+    SSA_TRY(session_devices(s, strcmp(names, "auto") ? names : api, device, count, err));
+    for (int i = 0; i < *count; i++) {
+        if (!strncmp(device[i], api, strlen(api))) memmove(device[kept++], device[i], sizeof device[i]);
+        else if (strcmp(names, "all")) return ssa_fail(err, SSA_ERR_INPUT, "%s is a kernel for %s, and %s runs none of those", s->kernel_file, api, device[i]);
+    }
+    *count = kept;
+    return kept ? SSA_OK : ssa_fail(err, SSA_ERR_INPUT, "%s is a kernel for %s, and there is no such device", s->kernel_file, api);
 }
 
 static ssa_status write_reports(session *s, const arguments *a, ssa_error *err) {
@@ -164,14 +183,21 @@ static int verify(const char *name, int argc, char **argv) {
     ssa_status status = parse(argc, argv, name, &a, &s, &err);
     if (!status) status = take_rest(name, &a, &s, &found, &err);
     if (!status) status = session_open(&s, &err);
-    if (!status) status = session_devices(&s, a.device, device, &devices, &err);
+    if (!status && s.kernel_file) status = kernel_devices(&s, a.device, device, &devices, &err);
+    else if (!status) status = session_devices(&s, a.device, device, &devices, &err);
     if (!status) status = check_reports(&a, &err);
     if (a.json || a.csv || a.html) output_is_progress(); /* the reports are what was asked for */
+    if (!status && !strcmp(a.device, "auto") && !strcmp(device[0], "cpu"))
+        printf("auto is the cpu here: no kernel of a GPU is verified; --device vulkan or opencl takes a software driver too\n");
     if (!status) status = run_modes(&s, name, device, devices, &err);
     if (!status) finish(&s);
     if (!status) status = write_reports(&s, &a, &err);
     int rows = s.total[0] + s.total[1] + s.total[2] + s.total[3];
     if (!status && !rows) status = ssa_fail(&err, SSA_ERR_INPUT, "no case passes the filter %s", s.options.filter ? s.options.filter : "");
+    if (!status && !s.total[VERIFY_FAILED]) {
+        err = s.unverified;
+        status = err.status;
+    }
     session_close(&s);
     globfree(&found);
     return status ? complain(&err) : s.total[VERIFY_FAILED] ? 1 : 0;

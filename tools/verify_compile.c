@@ -1,8 +1,8 @@
 /* ssa verify compile: every kernel variant that the cases ask for through the device's compiler, without running any. Spilled
  * registers, and arrays that the compiler keeps in memory, are failures unless an exceptions file names them with a reason. */
 #include "command.h"
+#include "verify/reasons.h"
 #include "verify/report_file.h"
-#include "verify/verify.h"
 #include <cjson/cJSON.h>
 #include <regex.h>
 #include <stdlib.h>
@@ -54,6 +54,7 @@ typedef struct compile_run {
     ssa_context *ctx;
     exceptions   exceptions;
     cJSON       *rows, *cases;
+    reason_list  reasons; /* why cases cannot be lowered, each printed once */
     bool         quiet;
     int          variants, failed, excepted, unsupported, failed_cases, skipped_cases;
     double       seconds; /* in the driver's compiler */
@@ -138,7 +139,8 @@ static ssa_status walk(compile_run *r, const char *filter, double budget, ssa_er
             if (!one) continue;
             bool unsupported = one == SSA_ERR_UNSUPPORTED;
             ssa_error *why = ssa_context_error(r->ctx);
-            printf("%s: %s: %s\n", unsupported ? "unsupported" : "FAILED", name, why->text);
+            if (reasons_add(&r->reasons, unsupported ? VERIFY_UNSUPPORTED : VERIFY_FAILED, why->text))
+                printf("%s: %s: %s\n", unsupported ? "unsupported" : "FAILED", name, why->text);
             cJSON *row = cJSON_CreateObject();
             cJSON_AddStringToObject(row, "case", name);
             cJSON_AddStringToObject(row, "status", unsupported ? "unsupported" : "failed");
@@ -265,11 +267,14 @@ int verify_compile(int argc, char **argv) {
         if (!s)
             printf("%d variants, %d failed, %d excepted; %d cases failed, %d unsupported, %d skipped; %.1f s in the driver's compiler\n", r.variants,
                    r.failed, r.excepted, r.failed_cases, r.unsupported, r.skipped_cases, r.seconds);
+        if (!s && !r.failed && !r.failed_cases && r.variants == r.excepted)
+            s = ssa_fail(&err, SSA_ERR_UNSUPPORTED, "nothing was verified on %s: no variant is ok", ssa_context_device(r.ctx));
+        reasons_clear(&r.reasons);
         cJSON_Delete(r.rows);
         cJSON_Delete(r.cases);
         ssa_close(r.ctx);
     }
     free_exceptions(&r.exceptions);
     if (s) return complain(&err);
-    return r.failed || r.failed_cases || !r.variants ? 1 : 0;
+    return r.failed || r.failed_cases ? 1 : 0;
 }

@@ -82,7 +82,7 @@ static void compare_rows(const char *key, const cJSON *a, const cJSON *b, change
     char        line[200] = "";
     if (strcmp(was, is)) {
         n->status++;
-        *worse |= !strcmp(is, "failed");
+        *worse |= !strcmp(is, "failed") || !strcmp(is, "unsupported");
         snprintf(line, sizeof line, "%s -> %s", was, is);
     } else if (same_number(before, after)) {
         n->same++;
@@ -125,6 +125,8 @@ ssa_status compare_runs(const cJSON *a, const cJSON *b, FILE *out, bool *worse, 
         n.only_b++;
         *worse |= !strcmp(report_text(theirs.at[i].row, "status"), "failed");
     }
+    if (!status && n.only_a + n.only_b == cJSON_GetArraySize(cJSON_GetObjectItem(a, "rows")) + theirs.count)
+        status = ssa_fail(err, SSA_ERR_INPUT, "the reports have no row in common: there is nothing to compare");
     if (!status) {
         if (n.listed > LISTED) fprintf(out, "... and %d more\n", n.listed - LISTED);
         fprintf(out, "%d rows as before, %d of another status, %d with a larger error, %d with a smaller one; %d only in A, %d only in B\n", n.same,

@@ -31,6 +31,7 @@ ssa_status session_open(session *s, ssa_error *err) {
 }
 
 void session_close(session *s) {
+    reasons_clear(&s->reasons);
     cJSON_Delete(s->report);
     s->report = s->rows = s->records = NULL;
 }
@@ -61,9 +62,21 @@ static void print_tally(const char *name, const session_tally *t) {
     printf("\n");
 }
 
-void session_end(session *s) {
-    for (int op = 0; op <= SSA_OP_COUNT; op++) print_tally(op < SSA_OP_COUNT ? ssa_op_name((ssa_op)op) : s->mode, &s->tally[op]);
+int session_end(session *s) {
+    int ok = 0;
+    for (int op = 0; op <= SSA_OP_COUNT; op++) {
+        const session_tally *t = &s->tally[op];
+        const char          *name = op < SSA_OP_COUNT ? ssa_op_name((ssa_op)op) : s->mode;
+        ok += t->count[VERIFY_OK];
+        print_tally(name, t);
+        if (op < SSA_OP_COUNT && t->count[VERIFY_UNSUPPORTED] && !t->count[VERIFY_OK] && !t->count[VERIFY_FAILED])
+            ssa_fail(&s->unverified, SSA_ERR_UNSUPPORTED, "nothing of %s was verified on %s, which does not support it; the reasons stand above", name,
+                     s->device);
+    }
+    reasons_print(&s->reasons, stdout);
+    reasons_clear(&s->reasons);
     fflush(stdout);
+    return ok;
 }
 
 static session_tally *tally_of(session *s, const char *op) {
@@ -109,7 +122,9 @@ void session_row(void *user, const verify_row *row) {
         put_number(o, "err_cpu_vs_f64", row->cpu_wide);
     }
     cJSON_AddItemToArray(s->rows, o);
-    if (row->status != VERIFY_FAILED) return;
+    if (row->status == VERIFY_OK) return;
+    bool first = reasons_add(&s->reasons, row->status, reason);
+    if (!first || row->status != VERIFY_FAILED) return;
     printf("FAILED %s %s %s %s [%s %s]: %s: %s\n", row->mode, row->op, ssa_dtype_name(row->dtype), row->text, row->device,
            row->variant ? row->variant : "", row->output, reason);
     fflush(stdout);
@@ -137,7 +152,7 @@ static cJSON *list_devices(const char *api, ssa_error *err) {
     }
     ssa_status s = ssa_list_devices_of(api, f, true);
     fclose(f);
-    cJSON *list = s ? NULL : cJSON_Parse(text);
+    cJSON *list = s && s != SSA_ERR_INPUT ? NULL : cJSON_Parse(text);
     free(text);
     if (!list) ssa_fail(err, SSA_ERR_RUNTIME, "the devices cannot be listed");
     return list;

@@ -1,6 +1,7 @@
 /* What stands above the machinery of verify.h: a session over devices, kernel variants and modes, whose rows become the report.
  *
- *   session.c      the report in memory (a JSON tree), the console, the time budget
+ *   session.c      the report in memory (a JSON tree), the console, the time budget; whether anything was verified
+ *   reasons.c      why rows are not ok, each reason once
  *   variants.c     opens a device once for each kernel variant it can be made to run
  *   modes.c        ops, exact, grad, golden, stress, all
  *   determinism.c  operations and a training twice, also beside other work
@@ -9,7 +10,7 @@
 #ifndef SSA_VERIFY_SESSION_H
 #define SSA_VERIFY_SESSION_H
 
-#include "verify.h"
+#include "reasons.h"
 #include <cjson/cJSON.h>
 
 enum { SESSION_FORMAT = 1, SESSION_DEVICES = 20, SESSION_VARIANTS = 8 };
@@ -31,6 +32,8 @@ typedef struct session {
     bool           everything;          /* mode all: passes do not repeat each other */
     const char    *limits;              /* --limits */
     session_tally  tally[SSA_OP_COUNT + 1]; /* of the pass at hand; the last: what is no operation */
+    reason_list    reasons;             /* of the pass at hand */
+    ssa_error      unverified;          /* the first device or operation of which nothing was verified */
     const char    *mode, *device;       /* of the pass at hand */
     int            total[4];
 } session;
@@ -41,7 +44,8 @@ void       session_close(session *s);
 
 /* A pass: one mode on one device. `share` of the remaining budget is its own; its lines are printed at its end. */
 void session_begin(session *s, const char *mode, const char *device, double share);
-void session_end(session *s);
+/* How many rows were ok. An operation that is unsupported in all its rows is noted in s->unverified. */
+int session_end(session *s);
 /* Seconds left to the pass, as verify_options wants them. */
 double session_left(const session *s);
 
@@ -65,7 +69,8 @@ ssa_status mode_grad(session *s, const char *device, ssa_error *err);
 ssa_status mode_golden(session *s, const char *device, ssa_error *err);
 ssa_status mode_determinism(session *s, const char *device, ssa_error *err);
 ssa_status mode_stress(session *s, const char *device, ssa_error *err);
-ssa_status mode_kernel(session *s, const char *device, ssa_error *err);
+ssa_status mode_kernel(session *s, const char *device, ssa_error *err); /* device: one of kernel_api's */
+const char *kernel_api(const char *path); /* "vulkan" or "opencl" by the file's ending, or NULL */
 int        mode_busy(const char *device); /* keeps a device busy until killed */
 
 /* Reports. html takes several and puts them side by side. */

@@ -16,6 +16,7 @@
 
 #include "ssa/ssa.h"
 #include <regex.h>
+#include <stdio.h>
 
 typedef enum { VERIFY_OK, VERIFY_FAILED, VERIFY_UNSUPPORTED, VERIFY_SKIPPED } verify_status;
 const char *verify_status_name(verify_status s);

@@ -31,7 +31,8 @@ uint64_t    ssa_context_allocated(const ssa_context *ctx);   /* bytes allocated 
 /* Messages of the validation layer so far (0 without .validate). */
 int         ssa_context_validation_messages(const ssa_context *ctx);
 
-/* Lists the devices to a stream, one line each, or as a JSON array; a missing loader or driver is said with its reason. */
+/* Lists the devices to a stream, one line each, or as a JSON array; a missing loader or driver is said with its reason.
+ * SSA_ERR_INPUT where SSA_LIMITS is wrong (the reason stands in the list), SSA_ERR_RUNTIME where the stream cannot be written. */
 ssa_status ssa_list_devices(FILE *out, bool json);
 /* The same for one API ("cpu", "vulkan", "opencl"; NULL: all): the drivers of the others are not loaded. */
 ssa_status ssa_list_devices_of(const char *api, FILE *out, bool json);
