@@ -53,26 +53,64 @@ static bool well_formed(const int32_t *set, int64_t K, int64_t current) {
     return set[0] == current;
 }
 
-ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32_t *got, const int32_t *want, double *scratch, char why[96]) {
-    int64_t T = DIM('T'), S = DIM('S'), K = DIM('K'), N = DIM('N'), current = row / S % T / c->attr->block_size, count = 0;
-    double  gained = INFINITY, lost = -INFINITY, largest = 0;
+/* The blocks a rule ranks among themselves, each pool on its own: exact has one, all blocks before the current one. compat with
+ * top_k = block_size has two, the current superblock's and those before it (ssa_spec 1.4), so that a block of one pool is never as
+ * good as one of the other, whatever their scores. room: how many of blocks first .. end - 1 are taken. */
+typedef struct pool { int64_t first, end, room; } pool;
+
+static int pools_of(const ssa_selection *c, int64_t current, pool out[2]) {
+    int64_t block = c->attr->block_size, border = current / block * block;
+    if (c->attr->select != SSA_SELECT_COMPAT || c->attr->top_k != block || block < 2 || border == 0) {
+        out[0] = (pool){0, current, DIM('K') - 1};
+        return 1;
+    }
+    out[0] = (pool){border, current, block / 2 - 1};
+    out[1] = (pool){0, border, block / 2};
+    return 2;
+}
+
+static int64_t taken_of(const int32_t *set, int64_t K, const pool *p) {
+    int64_t n = 0;
+    for (int64_t k = 1; k < K; k++) n += set[k] >= p->first && set[k] < p->end;
+    return n;
+}
+
+ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32_t *got, const int32_t *want, double *scratch, double *gap,
+                                char why[96]) {
+    int64_t T = DIM('T'), S = DIM('S'), K = DIM('K'), N = DIM('N'), current = row / S % T / c->attr->block_size;
+    double  largest = 0, widest = 0;
     bool    differ = false;
+    pool    pools[2];
+    int     count = pools_of(c, current, pools);
+    *gap = 0;
     if (!memcmp(got, want, (size_t)K * sizeof *got)) return SSA_SELECTION_EQUAL;
-    while (count < K && want[count] >= 0) count++;
-    if (!well_formed(got, K, current) || among(-1, got, count) || (count < K && got[count] >= 0)) {
+    if (!well_formed(got, K, current)) {
         snprintf(why, 96, "not a selection: the current block, then others once, then -1");
         return SSA_SELECTION_WRONG;
     }
-    importances(c, row, scratch, scratch + N);
-    for (int64_t k = 0; k < count; k++) {
-        if (among(got[k], want, count) && among(want[k], got, count)) continue;
-        differ = true;
-        if (!among(got[k], want, count)) gained = fmin(gained, scratch[got[k]]);
-        if (!among(want[k], got, count)) lost = fmax(lost, scratch[want[k]]);
+    for (int p = 0; p < count; p++) {
+        int64_t taken = taken_of(got, K, &pools[p]), there = pools[p].end - pools[p].first, due = pools[p].room < there ? pools[p].room : there;
+        if (taken == due) continue;
+        snprintf(why, 96, "takes %lld of blocks %lld..%lld, the rule is %lld", (long long)taken, (long long)pools[p].first, (long long)pools[p].end - 1,
+                 (long long)due);
+        return SSA_SELECTION_WRONG;
     }
-    if (!differ) return SSA_SELECTION_EQUAL; /* in another order */
+    importances(c, row, scratch, scratch + N);
     for (int64_t i = 0; i < current; i++) largest = fmax(largest, fabs(scratch[i]));
-    if (!(lost - gained > near_tie * largest)) return SSA_SELECTION_TIE; /* or not finite: then both are as right */
-    snprintf(why, 96, "scores %.9g and %.9g, no near tie", gained, lost);
-    return SSA_SELECTION_WRONG;
+    for (int p = 0; p < count; p++) {
+        double gained = INFINITY, lost = -INFINITY;
+        for (int64_t i = pools[p].first; i < pools[p].end; i++) {
+            bool in_got = among((int32_t)i, got, K), in_want = among((int32_t)i, want, K);
+            differ |= in_got != in_want;
+            if (in_got && !in_want) gained = fmin(gained, scratch[i]);
+            if (in_want && !in_got) lost = fmax(lost, scratch[i]);
+        }
+        if (lost - gained > near_tie * largest) {
+            snprintf(why, 96, "scores %.9g and %.9g, no near tie", gained, lost);
+            return SSA_SELECTION_WRONG;
+        }
+        if (largest > 0 && lost - gained > widest * largest) widest = (lost - gained) / largest;
+    }
+    *gap = widest;
+    return differ ? SSA_SELECTION_TIE : SSA_SELECTION_EQUAL; /* equal: in another order. What is not finite is a tie: both are as right */
 }

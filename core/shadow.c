@@ -139,6 +139,17 @@ static ssa_status shadow_scratch(ssa_backend *backend, const ssa_call *call, uin
     return be->device->vt->scratch ? be->device->vt->scratch(be->device, call, bytes, err) : SSA_OK;
 }
 
+static ssa_status shadow_kernels(ssa_backend *backend, const ssa_call *call, void (*each)(void *user, const char *kernel), void *user, ssa_error *err) {
+    ssa_backend *device = ((shadow_backend *)backend)->device;
+    return device->vt->kernels ? device->vt->kernels(device, call, each, user, err) : SSA_OK;
+}
+
+static ssa_status shadow_compile_report(ssa_backend *backend, void (*each)(void *user, const ssa_compiled *kernel), void *user, ssa_error *err) {
+    ssa_backend *device = ((shadow_backend *)backend)->device;
+    if (device->vt->compile_report) return device->vt->compile_report(device, each, user, err);
+    return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s compiles no kernels to report", device->name);
+}
+
 static ssa_status shadow_profile(ssa_backend *backend, ssa_profile_row *rows, int capacity, int *count, ssa_error *err) {
     shadow_backend *be = (shadow_backend *)backend;
     return be->device->vt->profile ? be->device->vt->profile(be->device, rows, capacity, count, err) : SSA_OK;
@@ -170,7 +181,7 @@ static void shadow_destroy(ssa_backend *backend) {
 static const ssa_backend_vtable vtable = {
     .alloc = shadow_alloc, .free = shadow_free, .write = shadow_write, .read = shadow_read, .run = shadow_run,
     .record_begin = shadow_record_begin, .record_end = shadow_record_end, .replay = shadow_replay, .program_free = shadow_program_free,
-    .wait = shadow_wait, .scratch = shadow_scratch, .profile = shadow_profile, .choices_get = shadow_choices_get,
+    .wait = shadow_wait, .scratch = shadow_scratch, .kernels = shadow_kernels, .compile_report = shadow_compile_report, .profile = shadow_profile, .choices_get = shadow_choices_get,
     .choices_set = shadow_choices_set, .validation_messages = shadow_validation_messages, .destroy = shadow_destroy,
 };
 

@@ -198,8 +198,9 @@ static ssa_status compare_selection(const char *device, const ssa_call *call, co
     for (int64_t row = 0, rows = ssa_numel(&call->t[operand]) / K; row < rows && !s; row++) {
         const int32_t *got = (const int32_t *)o[operand].got + row * K, *want = (const int32_t *)o[operand].want + row * K;
         char           why[96];
+        double         gap;
         int64_t        first = 0;
-        if (ssa_selection_judge(&judged, row, got, want, scratch, why) != SSA_SELECTION_WRONG) continue;
+        if (ssa_selection_judge(&judged, row, got, want, scratch, &gap, why) != SSA_SELECTION_WRONG) continue;
         while (got[first] == want[first]) first++;
         s = report(err, device, call, operand, row * K + first, o, why);
     }

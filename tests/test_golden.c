@@ -37,6 +37,10 @@ END_TEST
 START_TEST(kernel) { replay("tests/golden/sparse_T291_HQ32_H2_D16_B16_K4.safetensors"); }
 END_TEST
 
+/* compat with top_k = block_size, where the released kernel's rule is not the exact one. */
+START_TEST(compat) { replay("tests/golden/sparse_T405_HQ16_H1_D32_B16_K16.safetensors"); }
+END_TEST
+
 /* Further files, where SSA_GOLDEN names a folder of them. */
 START_TEST(further) {
     const char *dir = getenv("SSA_GOLDEN");
@@ -82,6 +86,7 @@ int main(void) {
     tcase_set_timeout(t, 900);
     tcase_add_test(t, model);
     tcase_add_test(t, kernel);
+    tcase_add_test(t, compat);
     tcase_add_test(t, further);
     tcase_add_test(t, notices);
     suite_add_tcase(suite, t);

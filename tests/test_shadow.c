@@ -148,12 +148,54 @@ START_TEST(selection) {
         got[7] = 3; /* its own twice */
         stops(&call, o, "not a selection");
         got[7] = -1;
-        stops(&call, o, "not a selection");
+        stops(&call, o, "takes 0 of blocks 0..2, the rule is 1");
         got[7] = 1;
         got[2] = 2; /* a block of the future */
         stops(&call, o, "idx[0,1,0,0] is 2 on gpu, 1 on the CPU (not a selection");
         got[2] = 1000000;
         stops(&call, o, "not a selection");
+    }
+}
+END_TEST
+
+/* compat is judged by its own rule: of 4 blocks in the superblock and as many before, two of each, whatever the scores say. */
+START_TEST(compat) {
+    enum { N = 8, T = 4 * N, K = 4 };
+    ssa_call   call;
+    ssa_buffer b[3];
+    ssa_tensor t[3] = {F32(1, T, 1, 2), F32(1, N, 1, 2), I32(1, T, 1, K)};
+    float      q[2 * T] = {0}, kbar[2 * N] = {0};
+    int32_t    want[T * K], got[T * K];
+    for (int i = 0; i < T; i++) q[2 * i] = 1;
+    for (int i = 0; i < N; i++) kbar[2 * i] = i < 4 ? 4 - (float)i : (float)i / 100; /* old blocks score higher than new ones */
+    kbar[2] = kbar[4] = 3;                                                           /* but for a tie of 1 and 2 */
+    for (int r = 0; r < T; r++) {
+        int32_t c = r / 4, rule[4] = {c, -1, -1, -1};
+        if (c < 4) for (int k = 1; k <= c; k++) rule[k] = k - 1; /* the first superblock: all of them */
+        else if (c == 4) rule[1] = 0, rule[2] = 2;
+        else rule[1] = 0, rule[2] = 2, rule[3] = c - 1;
+        memcpy(&want[r * K], rule, sizeof rule);
+    }
+    shadow_operand o[3] = {{.before = q}, {.before = kbar}, {.got = got, .want = want}};
+    int32_t       *last = &got[(T - 1) * K];
+    for (int score = SSA_SCORE_SOFTMAX; score <= SSA_SCORE_DOT; score++) {
+        prepare(&call, b, SSA_SELECT, 3, t, &(ssa_attrs){.score = score, .select = SSA_SELECT_COMPAT, .block_size = 4, .top_k = 4, .scale = 1});
+        memcpy(got, want, sizeof got);
+        passes(&call, o);
+        last[2] = 1; /* the tie, and another order */
+        passes(&call, o);
+        last[1] = 1, last[2] = 0;
+        passes(&call, o);
+        last[3] = 2; /* a third of the old blocks: what exact would take */
+        stops(&call, o, "select: idx[0,31,0,1] is 1 on gpu, 0 on the CPU (takes 0 of blocks 4..6, the rule is 1)");
+        last[2] = -1, last[3] = 6;
+        stops(&call, o, "not a selection");
+        memcpy(got, want, sizeof got);
+        last[2] = 3; /* of the right half, and not the best */
+        stops(&call, o, "no near tie");
+        memcpy(got, want, sizeof got);
+        last[3] = 4;
+        stops(&call, o, "no near tie");
     }
 }
 END_TEST
@@ -195,6 +237,42 @@ START_TEST(wrapper) {
 }
 END_TEST
 
+/* Whatever a backend can be asked, the wrapper passes on: a member that the contract gets must be passed on too. */
+START_TEST(whole_contract) {
+    ssa_backend *device, *be;
+    ck_assert(!ssa_cpu_backend_create(&device, &err) && !ssa_shadow_wrap(device, &be, &err));
+    void *member[sizeof *be->vt / sizeof(void *)];
+    memcpy(member, be->vt, sizeof *be->vt);
+    for (size_t i = 0; i < sizeof member / sizeof *member; i++) ck_assert_msg(member[i] != NULL, "member %zu of the backend contract is not passed on", i);
+    be->vt->destroy(be);
+}
+END_TEST
+
+static ssa_status two_kernels(ssa_backend *be, const ssa_call *call, void (*each)(void *user, const char *kernel), void *user, ssa_error *e) {
+    (void)be, (void)call, (void)e;
+    each(user, "first");
+    each(user, "second");
+    return SSA_OK;
+}
+
+static void join(void *user, const char *kernel) { strcat(user, kernel); }
+
+START_TEST(passes_on) {
+    ssa_backend       *device, *be;
+    ssa_backend_vtable with;
+    char               names[32] = "";
+    ck_assert(!ssa_cpu_backend_create(&device, &err) && !ssa_shadow_wrap(device, &be, &err));
+    ck_assert_int_eq(be->vt->compile_report(be, NULL, NULL, &err), SSA_ERR_UNSUPPORTED); /* as the CPU itself answers */
+    ssa_error_clear(&err);
+    with = *device->vt;
+    with.kernels = two_kernels;
+    device->vt = &with;
+    ck_assert(!be->vt->kernels(be, &(ssa_call){0}, join, names, &err));
+    ck_assert_str_eq(names, "firstsecond");
+    be->vt->destroy(be);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("shadow");
     TCase *t = tcase_create("shadow");
@@ -206,8 +284,11 @@ int main(void) {
     tcase_add_test(t, untouched_half);
     tcase_add_test(t, cancellation);
     tcase_add_test(t, selection);
+    tcase_add_test(t, compat);
     tcase_add_test(t, lists);
     tcase_add_test(t, wrapper);
+    tcase_add_test(t, whole_contract);
+    tcase_add_test(t, passes_on);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

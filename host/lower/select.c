@@ -8,7 +8,7 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
     int64_t    B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), S = DIM('S'), N = DIM('N'), K = DIM('K');
     int64_t    block = call->attr.block_size;
     ssa_tensor q = call->t[0], kbar = call->t[1], idx = call->t[2], lse, score;
-    bool       dot = call->attr.score == SSA_SCORE_DOT, halves = call->attr.select == SSA_SELECT_COMPAT && call->attr.top_k > block / 2;
+    bool       dot = call->attr.score == SSA_SCORE_DOT, halves = call->attr.select == SSA_SELECT_COMPAT && call->attr.top_k == block;
     attn_tile  tile = attn_tile_of(8, 8, D, 64);
     int64_t    fit = min_i64(SCRATCH, (int64_t)(lowered_limits(l)->max_range - 256) / 4);
     int64_t    most = min_i64(min_i64(batches(l, B, T * Q * D, q.dtype), batches(l, B, N * H * D, SSA_F32)), batches(l, B, T * S * K, SSA_I32));

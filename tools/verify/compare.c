@@ -175,8 +175,9 @@ static void compare_selection(const verify_job *job, const verify_operand *o, ve
     for (int64_t r = 0; r < rows && scratch && row->status == VERIFY_OK; r++) {
         const int32_t *got = (const int32_t *)o->got + o->before + r * K, *want = (const int32_t *)o->want + o->before + r * K;
         char why[96];
+        double gap;
         int64_t k = 0;
-        ssa_verdict verdict = ssa_selection_judge(&judged, r, got, want, scratch, why);
+        ssa_verdict verdict = ssa_selection_judge(&judged, r, got, want, scratch, &gap, why);
         ties += verdict == SSA_SELECTION_TIE;
         if (verdict != SSA_SELECTION_WRONG) continue;
         while (got[k] == want[k]) k++;

@@ -72,8 +72,9 @@ void        ssa_op_describe(ssa_op op, ssa_op_info *out);
 double      ssa_op_limit(ssa_op op, ssa_dtype dtype);
 
 /* Whether what select gave for one query is right beside what the CPU gave: the same blocks, or a near tie, blocks whose importances
- * (ssa_spec 1.3, here in double) differ by less than 1e-5 of the largest. row: (b T + t) S + s; got, want: its K blocks; scratch: 2 N;
- * why: set for SSA_SELECTION_WRONG. */
+ * (ssa_spec 1.3, here in double) differ by less than 1e-5 of the largest. Each rule is judged by itself: compat's two halves are
+ * ranked apart, and how many blocks come of each is no matter of scores. row: (b T + t) S + s; got, want: its K blocks; scratch: 2 N;
+ * *gap: by how much of the largest importance the blocks of a near tie differ; why: set for SSA_SELECTION_WRONG. */
 typedef enum { SSA_SELECTION_EQUAL, SSA_SELECTION_TIE, SSA_SELECTION_WRONG } ssa_verdict;
 typedef struct ssa_selection {
     const void      *q, *kbar; /* images on the host */
@@ -81,7 +82,8 @@ typedef struct ssa_selection {
     const int64_t   *dim;      /* as in ssa_call */
     const ssa_attrs *attr;
 } ssa_selection;
-ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32_t *got, const int32_t *want, double *scratch, char why[96]);
+ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32_t *got, const int32_t *want, double *scratch, double *gap,
+                                char why[96]);
 
 /* Fills and checks a call without running it. */
 ssa_status ssa_call_prepare(ssa_error *err, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs, ssa_call *out);
