@@ -115,7 +115,7 @@ for _ in $(seq 200); do
     grep -q '^step 10' stopped.log 2>/dev/null && break
     sleep 0.05
 done
-kill -INT $pid
+kill -TERM $pid # not INT, which scripts ignore for what they start with &
 wait $pid
 expect 0 'interrupted after step' cat stopped.log
 step=$(basename "$(ls -d stopped/step-*)" | sed 's/step-0*//')

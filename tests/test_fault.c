@@ -82,7 +82,7 @@ static void assert_checkpoint(const char *plan, const ssa_train_options *o, cons
     ssa_safetensors  *st;
     ssa_model_config  config;
     ssa_error         err = {0};
-    char              path[1300], checkpoint[1200];
+    char              path[SSA_PATH_CAPACITY + 64], checkpoint[SSA_PATH_CAPACITY + 32];
     shell("test -z \"$(ls -A %s/run 2>/dev/null | grep tmp)\"");
     ssa_status s = ssa_train_resume(o->out, &of_run, checkpoint, sizeof checkpoint, &err);
     if (!r->checkpoint[0]) {

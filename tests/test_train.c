@@ -73,7 +73,7 @@ static ssa_train_result train(const ssa_train_options *o, const char *checkpoint
 }
 
 static bool same_file(const char *a, const char *b, const char *name) {
-    char command[2600];
+    char command[4 * SSA_PATH_CAPACITY];
     snprintf(command, sizeof command, "cmp -s %s/%s %s/%s", a, name, b, name);
     return system(command) == 0;
 }
@@ -91,7 +91,7 @@ START_TEST(resume_is_exact) {
     ck_assert(!a.stopped && c.stopped);
     assert_same(a.checkpoint, b.checkpoint);
     ck_assert(!same_file(a.checkpoint, d.checkpoint, "model.safetensors"));
-    char              checkpoint[1200];
+    char              checkpoint[SSA_PATH_CAPACITY + 32];
     ssa_train_options resumed;
     ssa_error         err = {0};
     ck_assert_msg(!ssa_train_resume(half.out, &resumed, checkpoint, sizeof checkpoint, &err), "%s", err.text);
@@ -177,7 +177,7 @@ END_TEST
 
 START_TEST(keeps_checkpoints) {
     ssa_train_options o = small("kept");
-    char              path[1200];
+    char              path[SSA_PATH_CAPACITY + 64];
     o.save_every = 1;
     o.steps = 4;
     o.keep = 2;
@@ -201,7 +201,7 @@ START_TEST(stops_where_not_finite) {
     ssa_train_options o = small("diverged");
     ssa_error         err = {0};
     ssa_train_result  r;
-    char              path[1300];
+    char              path[SSA_PATH_CAPACITY + 64];
     o.lr = 900;
     o.min_lr = 0;
     o.warmup = 0;

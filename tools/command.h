@@ -1,9 +1,9 @@
-/* What the subcommands share. Each returns the process's exit status: 0, 2 for bad input, 1 for a failure at run time. */
+/* What the subcommands share. Each returns the process's exit status: 0, 2 for bad input, 1 for a failure at run time,
+ * 3 (signals.h) where a signal ended it early. */
 #ifndef SSA_COMMAND_H
 #define SSA_COMMAND_H
 
 #include "ssa/ssa.h"
-#include <signal.h>
 
 int command_train(int argc, char **argv);
 int command_eval(int argc, char **argv);
@@ -31,9 +31,5 @@ ssa_status flags_parse(int argc, char **argv, const char *usage, const flag *fla
 bool flag_split(int argc, char **argv, int *i, char *name, size_t capacity, const char **value);
 
 ssa_status parse_dtype(const char *name, ssa_dtype *out, ssa_error *err);
-
-/* Set by Ctrl-C once catch_interrupts has been called; a second Ctrl-C ends the process. */
-extern volatile sig_atomic_t interrupted;
-void catch_interrupts(void);
 
 #endif

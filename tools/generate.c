@@ -1,6 +1,7 @@
 /* ssa generate: continues a prompt. The window is the context length; positions behind the text are masked by causality. */
 #include "command.h"
 #include "output.h"
+#include "signals.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static ssa_status generate(ssa_context *ctx, const generate_options *o, ssa_erro
     for (int64_t i = 0; i < n && !s; i++) text[i] = (unsigned char)o->prompt[i];
     for (int64_t i = 0; i < T && !s; i++) targets[i] = -1;
     if (!s) fputs(o->prompt, stdout);
-    for (int64_t i = 0; i < o->tokens && !s && !interrupted && !output_lost(); i++, n++) {
+    for (int64_t i = 0; i < o->tokens && !s && !requested.stop && !output_lost(); i++, n++) {
         int64_t first = n > T ? n - T : 0; /* the last T tokens are seen */
         s = ssa_model_set_batch(m, text + first, targets);
         if (!s) s = ssa_model_logits(m, sparse ? SSA_MAIN_SPARSE : SSA_MAIN_FULL, n - 1 - first, 1, logits);
@@ -99,8 +100,8 @@ int command_generate(int argc, char **argv) {
         return complain(&err);
     }
     if (ssa_open(o.device, NULL, &ctx, &err)) return complain(&err);
-    catch_interrupts();
+    signals_catch("this token", false);
     generate(ctx, &o, &err);
     ssa_close(ctx);
-    return err.status ? complain(&err) : 0;
+    return err.status ? complain(&err) : requested.stop ? EXIT_INTERRUPTED : 0;
 }

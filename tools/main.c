@@ -16,24 +16,13 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static void usage(FILE *to) {
     fprintf(to, "usage: ssa COMMAND [options]\n\n");
     for (int i = 0; i < COMMANDS; i++) fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
-    fprintf(to, "\n`ssa COMMAND --help` tells a command's options. Devices: cpu, vulkan, vulkan:N, opencl, opencl:N, auto.\n");
+    fprintf(to, "\n`ssa COMMAND --help` tells a command's options. Devices: cpu, vulkan, vulkan:N, opencl, opencl:N, auto.\n"
+                "Exit status: 0 done, 1 failed while running, 2 bad input, 3 ended early by a signal with what was done kept.\n");
 }
 
 int complain(const ssa_error *err) {
     fprintf(stderr, "ssa: %s\n", err->text[0] ? err->text : "failed");
     return ssa_exit_status(err->status);
-}
-
-volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number) {
-    interrupted = 1;
-    signal(number, SIG_DFL);
-}
-
-void catch_interrupts(void) {
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
 }
 
 int main(int argc, char **argv) {

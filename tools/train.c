@@ -1,6 +1,7 @@
 /* ssa train */
 #include "command.h"
 #include "output.h"
+#include "signals.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@ typedef struct { const char *device, *resume, *config; bool dry_run, profile, ch
 static void help(void) {
     int               count;
     const ssa_option *table = ssa_train_option_table(&count);
-    printf("usage: ssa train --data FILE --out DIR [options]\n       ssa train --resume DIR [options]\n\n");
+    printf("usage: ssa train --data FILE --out DIR [options]\n       ssa train --resume DIR [options]\n\n"
+           "SIGINT (Ctrl-C), SIGTERM and SIGHUP save after the step at hand and leave with status 3; SIGUSR1 saves and goes on.\n\n");
     printf("  --%-22s %s\n", "device NAME", "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default)");
     printf("  --%-22s %s\n", "resume DIR", "continue from a run's newest checkpoint, with that run's options");
     printf("  --%-22s %s\n", "config FILE", "options from a JSON object; flags override them");
@@ -118,8 +120,8 @@ int command_train(int argc, char **argv) {
     extras            x = {.device = "auto"};
     ssa_train_options o;
     ssa_context      *ctx = NULL;
-    ssa_train_result  result;
-    char              checkpoint[1200] = "";
+    ssa_train_result  result = {0};
+    char              checkpoint[SSA_PATH_CAPACITY + 32] = "";
     if (options(argc, argv, &x, &o, checkpoint, sizeof checkpoint, &err)) return complain(&err);
     if (!x.dry_run && ssa_train_check(&o, &err)) return complain(&err);
     if (ssa_open(x.device, &(ssa_open_options){.profile = x.profile, .check = x.check}, &ctx, &err)) return complain(&err);
@@ -127,12 +129,13 @@ int command_train(int argc, char **argv) {
         dry_run(ctx, &o, &err);
     } else {
         output_is_progress();
-        catch_interrupts();
+        signals_catch("this step", true);
         if (x.check) printf("every operation is checked against the CPU\n");
-        ssa_status s = ssa_train(ctx, &o, checkpoint[0] ? checkpoint : NULL, stdout, &interrupted, &result, &err);
+        ssa_status s = ssa_train(ctx, &o, checkpoint[0] ? checkpoint : NULL, stdout, &requested, &result, &err);
         if (!s && x.profile) print_profile(ctx);
         if (!s && !result.stopped) printf("done: validation loss full %.4f, sparse %.4f nats a token; %s\n", result.val_full, result.val_sparse, result.checkpoint);
+        if (!s && result.best_step) printf("best: sparse validation loss %.4f at step %lld; %s/best\n", result.best_sparse, (long long)result.best_step, o.out);
     }
     ssa_close(ctx);
-    return err.status ? complain(&err) : 0;
+    return err.status ? complain(&err) : result.interrupted ? EXIT_INTERRUPTED : 0;
 }

@@ -1,4 +1,5 @@
 /* OUT/log.jsonl: one JSON object a line, in order of steps. */
+#include "io/inside.h"
 #include "train.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -30,10 +31,11 @@ static ssa_status trim(const char *path, int64_t step, ssa_error *err) {
 }
 
 ssa_status log_open(train_log *log, const char *run, int64_t step, ssa_error *err) {
-    snprintf(log->path, sizeof log->path, "%s/log.jsonl", run);
+    log->path = io_join(run, "log.jsonl");
+    if (!log->path) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the log's path");
     SSA_TRY(trim(log->path, step, err));
-    log->file = fopen(log->path, "a");
-    return log->file ? SSA_OK : ssa_fail(err, SSA_ERR_RUNTIME, "cannot write %s: %s", log->path, strerror(errno));
+    log->file = fopen(log->path, "ae");
+    return log->file ? SSA_OK : ssa_fail(err, SSA_ERR_RUNTIME, "cannot write %s: %s", io_show(log->path).text, strerror(errno));
 }
 
 ssa_status log_line(train_log *log, cJSON *line, ssa_error *err) {
@@ -42,11 +44,12 @@ ssa_status log_line(train_log *log, cJSON *line, ssa_error *err) {
     if (!text) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a log line");
     int written = fprintf(log->file, "%s\n", text);
     free(text);
-    if (written < 0 || fflush(log->file)) return ssa_fail(err, SSA_ERR_RUNTIME, "cannot write %s: %s", log->path, strerror(errno));
+    if (written < 0 || fflush(log->file)) return ssa_fail(err, SSA_ERR_RUNTIME, "cannot write %s: %s", io_show(log->path).text, strerror(errno));
     return SSA_OK;
 }
 
 void log_close(train_log *log) {
     if (log->file) fclose(log->file);
-    log->file = NULL;
+    free(log->path);
+    *log = (train_log){0};
 }

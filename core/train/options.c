@@ -33,7 +33,8 @@ static const ssa_option table[] = {
     {"eval_every", SSA_OPT_I64, AT(eval_every), 0, 1e9, NULL, "steps between evaluations under both modes (0: only at the end)"},
     {"eval_rows", SSA_OPT_I64, AT(eval_rows), 0, 1e9, NULL, "validation rows an evaluation uses (0: all)"},
     {"save_every", SSA_OPT_I64, AT(save_every), 0, 1e9, NULL, "steps between checkpoints (0: only at the end)"},
-    {"keep", SSA_OPT_INT, AT(keep), 1, 1e6, NULL, "newest checkpoints kept"},
+    {"save_minutes", SSA_OPT_DOUBLE, AT(save_minutes), 0, 1e6, NULL, "a checkpoint at the latest after so many minutes, too (0: by steps alone)"},
+    {"keep", SSA_OPT_INT, AT(keep), 1, 1e6, NULL, "newest checkpoints kept, beside the one with the lowest sparse validation loss"},
     {"log_every", SSA_OPT_I64, AT(log_every), 1, 1e9, NULL, "steps between progress lines"},
     {"seed", SSA_OPT_U64, AT(seed), 0, 9007199254740991.0, NULL, "of weights, data order and coins"},
     {"recompute", SSA_OPT_BOOL, AT(recompute), 0, 0, NULL, "recompute layers in the backward pass to save memory"},
@@ -249,6 +250,7 @@ ssa_status ssa_train_preset(const char *name, ssa_train_options *o, ssa_error *e
         o->beta2 = 0.95;
         o->eps = 1e-8;
         o->val_fraction = 0.05;
+        o->save_minutes = 30;
         o->keep = 3;
         o->log_every = 10;
         o->seed = 42;
@@ -260,6 +262,9 @@ ssa_status ssa_train_preset(const char *name, ssa_train_options *o, ssa_error *e
 ssa_status ssa_train_check(const ssa_train_options *o, ssa_error *err) {
     if (!o->data[0]) return ssa_fail(err, SSA_ERR_INPUT, "no data: name a text file or token shards with --data");
     if (!o->out[0]) return ssa_fail(err, SSA_ERR_INPUT, "no folder for the run: name one with --out");
+    /* Room for /.step-NNNNNNNNN.PID.RANDOM.tmp/.optimizer.safetensors.PID.RANDOM.tmp: not to be found out at the first checkpoint. */
+    if (strlen(o->out) > SSA_PATH_CAPACITY - 160)
+        return ssa_fail(err, SSA_ERR_INPUT, "out is a path of %zu characters; with the files in it, at most %d are possible", strlen(o->out), SSA_PATH_CAPACITY - 160);
     if (o->min_lr > o->lr) return ssa_fail(err, SSA_ERR_INPUT, "min_lr %g is above lr %g", o->min_lr, o->lr);
     if (o->warmup > o->steps) return ssa_fail(err, SSA_ERR_INPUT, "warmup %lld is longer than the run of %lld steps", (long long)o->warmup, (long long)o->steps);
     if (o->stop_at > o->steps) return ssa_fail(err, SSA_ERR_INPUT, "stop_at %lld is beyond the run of %lld steps", (long long)o->stop_at, (long long)o->steps);

@@ -20,20 +20,45 @@ void       data_close(train_data *d);
 /* identity.c: kind, tokens, vocabulary, hash and files. */
 cJSON *identity_to_json(const ssa_tokens *t);
 
-/* checkpoint.c: OUT/step-NNNNNN, written under another name and renamed; keeps the newest o->keep. path: [1200], what was written. */
-ssa_status checkpoint_write(ssa_context *ctx, ssa_model *m, const ssa_train_options *o, const train_data *data, int64_t step, char *path, ssa_error *err);
+/* run.c: the folder of a run. */
+#define RUN_STEP "step-%06lld" /* a checkpoint's folder in it */
+typedef struct run_best { int64_t step; double loss; } run_best; /* the lowest validation loss under sparse attention so far; step 0: none */
+/* Takes the run for this process; it is free again when *fd is closed, so at the latest when the process ends. *locked false without
+ * an error: the file system has no locks. A run that another process has is an error that names it. */
+ssa_status run_lock(const char *run, int *fd, bool *locked, ssa_error *err);
+void       run_unlock(int *fd);
+/* Removes what killed processes left under temporary names; only for who holds the lock. */
+void       run_sweep(const char *run);
+/* Steps that have checkpoints, ascending, the caller's to free. */
+ssa_status run_list(const char *run, int64_t **steps, int *count, ssa_error *err);
+/* Removes all checkpoints but the newest `keep`, the current and the best. */
+ssa_status run_prune(const char *run, int keep, int64_t current, int64_t best, ssa_error *err);
+void       run_discard(const char *run, const char *name); /* a folder of files in it */
+ssa_status run_link_best(const char *run, int64_t step, ssa_error *err); /* OUT/best -> step-NNNNNN */
+
+/* checkpoint.c: OUT/step-NNNNNN, written under another name and renamed; keeps the newest options->keep and the best. path: what was
+ * written. */
+typedef struct checkpoint_state {
+    const ssa_train_options *options;
+    const train_data        *data;
+    int64_t                  step;
+    run_best                 best;
+} checkpoint_state;
+ssa_status checkpoint_write(ssa_context *ctx, ssa_model *m, const checkpoint_state *state, char *path, size_t capacity, ssa_error *err);
 /* The newest complete checkpoint of a run; path is empty where there is none. */
 ssa_status checkpoint_newest(const char *run, char *path, size_t capacity, int64_t *step, ssa_error *err);
 /* trainer.json of a checkpoint: all of it (freed with cJSON_Delete), and its options. */
 ssa_status checkpoint_read_json(const char *dir, cJSON **out, ssa_error *err);
 ssa_status checkpoint_read_options(const char *dir, ssa_train_options *o, int64_t *step, ssa_error *err);
+/* The best step, as the checkpoint's run knew it. */
+ssa_status checkpoint_read_best(const char *dir, run_best *best, ssa_error *err);
 /* The choices by timing that the checkpoint's run recorded, where this is the same device. */
 ssa_status checkpoint_restore_choices(ssa_context *ctx, const char *dir, ssa_error *err);
 /* Weights, moments into the model. */
 ssa_status checkpoint_load(ssa_model *m, const char *dir, bool with_optimizer, ssa_error *err);
 
 /* log.c: OUT/log.jsonl */
-typedef struct train_log { FILE *file; char path[1100]; } train_log;
+typedef struct train_log { FILE *file; char *path; } train_log;
 /* Opens for appending; lines of later steps than `step` (of a run that was interrupted after its last checkpoint) go. */
 ssa_status log_open(train_log *log, const char *run, int64_t step, ssa_error *err);
 ssa_status log_line(train_log *log, cJSON *line, ssa_error *err); /* takes the line */

@@ -1,4 +1,5 @@
 /* The step loop. */
+#include "io/inside.h"
 #include "train.h"
 #include <errno.h>
 #include <math.h>
@@ -18,8 +19,12 @@ typedef struct trainer {
     FILE                    *progress;
     ssa_train_result        *result;
     ssa_error               *err;
-    double                   started;
-    int64_t                  first; /* step before the first one done here */
+    double                   started, saved; /* when; saved: the last checkpoint, or the start */
+    int64_t                  first;          /* step before the first one done here */
+    run_best                 best;
+    const ssa_train_requests *requests;
+    sig_atomic_t             saves; /* of the requests to save, those that are done */
+    int                      lock;
 } trainer;
 
 static double now(void) {
@@ -62,6 +67,7 @@ static ssa_status evaluate(trainer *t, int64_t step) {
     double                  *to[2] = {&t->result->val_full, &t->result->val_sparse};
     for (int main = 0; main < 2; main++) CTX(ssa_train_evaluate(t->model, &t->data.val, o->eval_rows, main, to[main], t->err));
     if (t->progress) fprintf(t->progress, "step %lld/%lld  validation: full %.4f  sparse %.4f\n", (long long)step, (long long)o->steps, *to[0], *to[1]), fflush(t->progress);
+    if (!t->best.step || *to[1] < t->best.loss) t->best = (run_best){step, *to[1]};
     cJSON *line = cJSON_CreateObject();
     cJSON_AddNumberToObject(line, "step", (double)step);
     cJSON_AddNumberToObject(line, "val_full", *to[0]);
@@ -117,30 +123,49 @@ static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full
 }
 
 static ssa_status save(trainer *t, int64_t step) {
-    SSA_TRY(checkpoint_write(t->ctx, t->model, t->o, &t->data, step, t->result->checkpoint, t->err));
-    if (t->progress) fprintf(t->progress, "saved %s\n", t->result->checkpoint), fflush(t->progress);
+    checkpoint_state state = {.options = t->o, .data = &t->data, .step = step, .best = t->best};
+    SSA_TRY(checkpoint_write(t->ctx, t->model, &state, t->result->checkpoint, sizeof t->result->checkpoint, t->err));
+    t->saved = now();
+    if (t->progress) fprintf(t->progress, "saved %s%s\n", t->result->checkpoint, t->best.step == step ? " (the best so far)" : ""), fflush(t->progress);
     return SSA_OK;
 }
 
-static ssa_status loop(trainer *t, const volatile sig_atomic_t *stop) {
+static bool asked_to_stop(const trainer *t) { return t->requests && t->requests->stop; }
+
+/* Whether a checkpoint is due after this step, apart from the end: by steps, by time, by request, or because it is the best so far. */
+static bool save_due(trainer *t, int64_t step) {
     const ssa_train_options *o = t->o;
-    int64_t                  last = o->stop_at ? o->stop_at : o->steps;
-    t->started = now();
-    for (int64_t step = t->first + 1; step <= last; step++) {
+    sig_atomic_t             asked = t->requests ? t->requests->save : 0;
+    bool due = (o->save_every && step % o->save_every == 0) || (o->save_minutes > 0 && now() - t->saved >= 60 * o->save_minutes) || asked != t->saves ||
+               t->best.step == step;
+    t->saves = asked;
+    return due;
+}
+
+static ssa_status loop(trainer *t) {
+    const ssa_train_options *o = t->o;
+    int64_t                  last = o->stop_at ? o->stop_at : o->steps, step = t->first;
+    t->started = t->saved = now();
+    while (step < last && !asked_to_stop(t)) {
         ssa_losses losses;
         int        full_count;
+        step++;
         SSA_TRY(one_step(t, step, &losses, &full_count));
         SSA_TRY(report(t, step, &losses, full_count));
         t->result->step = step;
-        bool leaving = stop && *stop, end = step == last;
-        if ((o->eval_every && step % o->eval_every == 0) || step == o->steps) SSA_TRY(evaluate(t, step));
-        if ((o->save_every && step % o->save_every == 0) || end || leaving) SSA_TRY(save(t, step));
-        if (leaving || end) {
-            t->result->stopped = step < o->steps;
-            if (t->progress && leaving) fprintf(t->progress, "interrupted after step %lld; continue with --resume %s\n", (long long)step, o->out);
-            break;
-        }
+        bool evaluation = (o->eval_every && step % o->eval_every == 0) || step == o->steps;
+        /* Who asks to stop may not wait for an evaluation: what is done is on the disk before it. */
+        if (evaluation && asked_to_stop(t)) SSA_TRY(save(t, step));
+        if (evaluation) SSA_TRY(evaluate(t, step));
+        if (save_due(t, step) || step == last || asked_to_stop(t)) SSA_TRY(save(t, step));
     }
+    t->result->best_step = t->best.step;
+    t->result->best_sparse = t->best.loss;
+    t->result->stopped = step < o->steps;
+    t->result->interrupted = step < last;
+    if (t->progress && t->result->interrupted && step > t->first)
+        fprintf(t->progress, "interrupted after step %lld; continue with --resume %s\n", (long long)step, o->out), fflush(t->progress);
+    else if (t->progress && t->result->interrupted) fprintf(t->progress, "interrupted before step %lld; nothing was done\n", (long long)step + 1), fflush(t->progress);
     return SSA_OK;
 }
 
@@ -163,14 +188,29 @@ static ssa_status check_memory(trainer *t, const ssa_train_options *o, const ssa
     return SSA_OK;
 }
 
-static ssa_status make_folder(trainer *t, const char *dir, bool resuming) {
-    char    newest[1200];
+/* Whether the checkpoint lies in the run's own folder. */
+static bool of_this_run(const char *dir, const char *checkpoint) {
+    struct stat run, above;
+    char       *parent = io_join(checkpoint, "..");
+    bool        same = parent && !stat(parent, &above) && !stat(dir, &run) && run.st_dev == above.st_dev && run.st_ino == above.st_ino;
+    free(parent);
+    return same;
+}
+
+/* The folder, taken for this process; what is decided by what it holds is decided under its lock. */
+static ssa_status take_folder(trainer *t, const char *dir, const char *checkpoint) {
+    char    newest[sizeof t->result->checkpoint];
     int64_t step;
-    if (mkdir(dir, 0777) && errno != EEXIST) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot make the folder %s: %s", dir, strerror(errno));
-    if (access(dir, W_OK | X_OK)) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot write into the folder %s: %s", dir, strerror(errno));
-    if (resuming) return SSA_OK;
+    bool    locked;
+    if (mkdir(dir, 0777) && errno != EEXIST) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot make the folder %s: %s", io_show(dir).text, strerror(errno));
+    if (access(dir, W_OK | X_OK)) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot write into the folder %s: %s", io_show(dir).text, strerror(errno));
+    SSA_TRY(run_lock(dir, &t->lock, &locked, t->err));
+    if (locked) run_sweep(dir);
+    else if (t->progress) fprintf(t->progress, "%s: this file system has no locks: nothing keeps a second process out of the run\n", dir);
+    if (checkpoint && of_this_run(dir, checkpoint)) return SSA_OK;
     SSA_TRY(checkpoint_newest(dir, newest, sizeof newest, &step, t->err));
-    if (newest[0]) return ssa_fail(t->err, SSA_ERR_INPUT, "%s already holds a run (%s): continue it with --resume, or name another --out", dir, newest);
+    if (newest[0])
+        return ssa_fail(t->err, SSA_ERR_INPUT, "%s already holds a run (%s): continue it with --resume, or name another --out", io_show(dir).text, io_show(newest).text);
     return SSA_OK;
 }
 
@@ -182,17 +222,19 @@ static ssa_status init_weights(trainer *t, const ssa_train_options *o, const cha
     return SSA_OK;
 }
 
-static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint, const volatile sig_atomic_t *stop) {
+static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint) {
     ssa_train_options of_checkpoint;
     SSA_TRY(ssa_train_check(o, t->err));
     if (checkpoint) SSA_TRY(checkpoint_read_options(checkpoint, &of_checkpoint, &t->first, t->err));
+    if (checkpoint) SSA_TRY(checkpoint_read_best(checkpoint, &t->best, t->err));
+    t->result->step = t->first;
     if (t->first >= (o->stop_at ? o->stop_at : o->steps))
         return ssa_fail(t->err, SSA_ERR_INPUT, "%s is at step %lld already, nothing is left to do", checkpoint, (long long)t->first);
     SSA_TRY(data_open(&t->data, o, t->progress, t->err));
     ssa_model_options mo = {.batch = o->batch, .seq = o->seq, .dtype = o->dtype, .training = true, .recompute = o->recompute, .accum = o->accum, .beta1 = (float)o->beta1,
                             .beta2 = (float)o->beta2, .eps = (float)o->eps, .weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip};
     SSA_TRY(check_memory(t, o, &mo));
-    SSA_TRY(make_folder(t, o->out, checkpoint != NULL));
+    SSA_TRY(take_folder(t, o->out, checkpoint));
     t->inputs = malloc((size_t)(o->batch * o->seq) * sizeof *t->inputs);
     t->targets = malloc((size_t)(o->batch * o->seq) * sizeof *t->targets);
     if (!t->inputs || !t->targets) return ssa_fail(t->err, SSA_ERR_MEMORY, "out of memory for a batch");
@@ -201,16 +243,17 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint, 
     SSA_TRY(init_weights(t, o, checkpoint));
     if (checkpoint) snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", checkpoint);
     SSA_TRY(log_open(&t->log, o->out, t->first, t->err));
-    return loop(t, stop);
+    return loop(t);
 }
 
-ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *options, const char *checkpoint, FILE *progress, const volatile sig_atomic_t *stop,
+ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *options, const char *checkpoint, FILE *progress, const ssa_train_requests *requests,
                      ssa_train_result *result, ssa_error *err) {
     ssa_train_options o = *options;
-    trainer           t = {.ctx = ctx, .o = &o, .progress = progress, .result = result, .err = err};
+    trainer           t = {.ctx = ctx, .o = &o, .progress = progress, .result = result, .err = err, .requests = requests, .lock = -1};
     memset(result, 0, sizeof *result);
-    ssa_status s = run(&t, &o, checkpoint, stop);
+    ssa_status s = run(&t, &o, checkpoint);
     log_close(&t.log);
+    run_unlock(&t.lock);
     ssa_model_free(t.model);
     data_close(&t.data);
     free(t.inputs);

@@ -87,7 +87,7 @@ static ssa_status train(ssa_context *ctx, const char *dir, const char *data, int
                                               {"warmup", "2"},    {"eval_rows", "2"},  {"steps", "20"}, {"save_every", "20"}};
     ssa_train_options o;
     ssa_train_result  result = {0};
-    char              out[600];
+    char              out[SSA_PATH_CAPACITY];
     SSA_TRY(ssa_train_preset("quickstart", &o, err));
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) SSA_TRY(ssa_train_set(&o, settings[i][0], settings[i][1], err));
     snprintf(out, sizeof out, "%s/run%d", dir, run);
@@ -113,12 +113,11 @@ static ssa_status same_file(const char *a, const char *b, long *differs_at, ssa_
 /* Trains twice, the second time beside other work if asked for; compares the weights' bytes. */
 static ssa_status train_twice(session *s, const char *device, bool busy, ssa_error *err) {
     const char  *tmp = getenv("TMPDIR"), *text = busy ? "20 steps beside other work" : "20 steps twice";
-    char         dir[400], data[440], weights[2][1300];
+    char         dir[SSA_PATH_CAPACITY - 32], data[SSA_PATH_CAPACITY], weights[2][SSA_PATH_CAPACITY + 64];
     ssa_context *ctx = NULL;
     child        other = {0};
     long         at = -1;
-    snprintf(dir, sizeof dir, "%s/ssa-verify-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir)) return ssa_fail(err, SSA_ERR_RUNTIME, "no folder %s can be made", dir);
+    if (snprintf(dir, sizeof dir, "%s/ssa-verify-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= (int)sizeof dir || !mkdtemp(dir)) return ssa_fail(err, SSA_ERR_RUNTIME, "no folder %s can be made", dir);
     ssa_status status = write_data(dir, data, sizeof data, err);
     for (int run = 0; run < 2 && !status; run++) {
         bool beside = busy && run;

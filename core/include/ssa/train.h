@@ -6,12 +6,14 @@
 #include <signal.h>
 #include <stdio.h>
 
+enum { SSA_PATH_CAPACITY = 4096 }; /* bytes of a path with the 0 behind it, as in Linux; longer ones are refused */
+
 typedef struct ssa_train_options {
     ssa_model_config model;
-    char      data[4096];      /* as ssa_tokens_open takes it: text, shards, a folder, a pattern, a list */
-    char      val_data[4096];  /* the same for validation; empty: the tail of data */
-    char      out[1024];       /* the run's folder */
-    char      init_from[1024]; /* weights from this checkpoint folder; empty: random */
+    char      data[SSA_PATH_CAPACITY];      /* as ssa_tokens_open takes it: text, shards, a folder, a pattern, a list */
+    char      val_data[SSA_PATH_CAPACITY];  /* the same for validation; empty: the tail of data */
+    char      out[SSA_PATH_CAPACITY];       /* the run's folder */
+    char      init_from[SSA_PATH_CAPACITY]; /* weights from this checkpoint folder; empty: random */
     char      preset[32];
     ssa_dtype dtype;
     int64_t   batch, seq;
@@ -23,7 +25,8 @@ typedef struct ssa_train_options {
     double    val_fraction;
     int64_t   eval_every, eval_rows; /* steps; validation rows used (0: all) */
     int64_t   save_every;
-    int       keep;            /* newest checkpoints kept */
+    double    save_minutes;    /* a checkpoint at the latest after so much time, too; 0: by steps alone */
+    int       keep;            /* newest checkpoints kept; the best is kept beside them */
     int64_t   log_every;
     uint64_t  seed;
     bool      recompute;
@@ -70,15 +73,27 @@ double ssa_train_lr(const ssa_train_options *o, int64_t step);
 typedef struct ssa_train_result {
     int64_t step;          /* the last step done */
     double  val_full, val_sparse; /* of the last evaluation, nats a token */
-    char    checkpoint[1200];     /* the last one written; empty: none */
-    bool    stopped;       /* by *stop or stop_at, before the end */
+    int64_t best_step;     /* of the lowest validation loss under sparse attention, which OUT/best links to; 0: no evaluation yet */
+    double  best_sparse;   /* that loss */
+    char    checkpoint[SSA_PATH_CAPACITY + 32]; /* the last one written; empty: none */
+    bool    stopped;       /* by a request or stop_at, before the end */
+    bool    interrupted;   /* by a request */
 } ssa_train_result;
 
-/* Trains: progress lines go to `progress` (may be NULL), JSON lines to OUT/log.jsonl, checkpoints to OUT/step-NNNNNN.
- * checkpoint: a checkpoint folder to continue from bit for bit, or NULL to start. *stop != 0 (set by a signal handler) saves
- * and leaves after the step at hand. A loss or gradient that is not finite stops the run and names the step and the last
+/* What a signal handler or another thread asks of a training; looked at after each step. */
+typedef struct ssa_train_requests {
+    volatile sig_atomic_t stop; /* not 0: save and leave */
+    volatile sig_atomic_t save; /* each change of the value: save and go on */
+} ssa_train_requests;
+
+/* Trains: progress lines go to `progress` (may be NULL), JSON lines to OUT/log.jsonl, checkpoints to OUT/step-NNNNNN: every save_every
+ * steps, after save_minutes, at an evaluation with the lowest loss under sparse attention so far (OUT/best links to it), at the end.
+ * checkpoint: a checkpoint folder to continue from bit for bit, or NULL to start. requests: may be NULL. A progress stream that cannot
+ * be written does not end the training (whether a broken pipe raises SIGPIPE is the caller's to choose). While it trains the process
+ * holds a lock on OUT (flock on OUT/.lock, freed however the process ends): a second one is refused with SSA_ERR_INPUT; on a file
+ * system without locks a progress line says so. A loss or gradient that is not finite stops the run and names the step and the last
  * good checkpoint. */
-ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *o, const char *checkpoint, FILE *progress, const volatile sig_atomic_t *stop,
+ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *o, const char *checkpoint, FILE *progress, const ssa_train_requests *requests,
                      ssa_train_result *result, ssa_error *err);
 
 /* Mean validation loss of the first `count` rows (0: all) under one main stream. */
