@@ -15,7 +15,7 @@ some="$model --steps 12 --warmup 1 --eval-rows 2 --eval-every 0 --save-every 1 -
 long="$model --steps 100000 --warmup 1 --eval-rows 2 --eval-every 0 --save-every 0"
 start() { env --default-signal=INT,HUP "$ssa" train --data text "$@" >log 2>&1 & pid=$!; } # a script's & has SIGINT ignored
 await() { for _ in $(seq 1200); do grep -qE -- "$1" log && return; sleep 0.05; done; echo "no $1 in: $(cat log)"; }
-leave() { wait "$pid"; return $?; }
+leave() { wait "$pid" 2>/dev/null; }
 name() { printf 'step-%06d' "$1"; }
 newest() { ls -d "$1"/step-* | tail -n 1; }
 

@@ -37,7 +37,7 @@ for run in full closed; do
 done
 # Who reads only the first line of progress does not end the training; who reads a product's first bytes ends that.
 piped() { "$@" | head -n 1; return "${PIPESTATUS[0]}"; }
-expect 0 'cpu' piped "$ssa" train --data text --out piped $small --steps 40
+expect 0 . piped "$ssa" train --data text --out piped $small --steps 40
 expect 0 '"step":40' tail -n 1 piped/log.jsonl
 expect 0 '^$' test -e piped/step-000040/trainer.json
 expect 141 '.' piped "$ssa" generate --tokens 100000 --prompt $'one\ntwo' $read_run
