@@ -67,7 +67,8 @@ fi
 expect 0 'done: validation loss' train
 expect 2 'already holds a run' train
 expect 2 'nothing is left to do' "$ssa" train --resume run --device cpu
-expect 0 'step 6/6' "$ssa" train --resume run --device cpu --steps 6
+expect 2 'steps 6 instead of 4; --allow-changes' "$ssa" train --resume run --device cpu --steps 6
+expect 0 'step 6/6' "$ssa" train --resume run --device cpu --steps 6 --allow-changes
 expect 2 'no checkpoint to resume' "$ssa" train --resume . --device cpu
 expect 2 'absent' "$ssa" train --resume absent --device cpu
 expect 0 'sparse loss' "$ssa" eval --checkpoint run/step-000006 --data text --device cpu --seq 40 --top-k 1,2,5 --rows 3

@@ -150,6 +150,7 @@ ssa_status ssa_train_resume(const char *run, ssa_train_options *o, char *checkpo
     SSA_TRY(checkpoint_read_options(checkpoint, o, &step, err));
     SSA_TRY(ssa_train_set(o, "out", run, err)); /* the folder may have been moved */
     o->stop_at = 0;
+    o->allow_changes = false;
     return SSA_OK;
 }
 

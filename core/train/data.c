@@ -13,7 +13,6 @@ static void describe(const train_data *d, FILE *progress) {
 
 static ssa_status open_validation(train_data *d, ssa_train_options *o, FILE *progress, ssa_error *err) {
     int64_t vocabulary = ssa_tokens_vocabulary(d->tokens);
-    SSA_TRY(io_files_absolute(o->val_data, sizeof o->val_data, err));
     SSA_TRY(ssa_tokens_open(o->val_data, &(ssa_tokens_options){.vocabulary = vocabulary, .progress = progress}, &d->val_tokens, err));
     if (ssa_tokens_are_bytes(d->tokens) != ssa_tokens_are_bytes(d->val_tokens))
         return ssa_fail(err, SSA_ERR_INPUT, "%s holds %s and the training data %s", io_show(o->val_data).text, ssa_tokens_are_bytes(d->val_tokens) ? "bytes of text" : "token ids",
@@ -30,14 +29,14 @@ static ssa_status open_validation(train_data *d, ssa_train_options *o, FILE *pro
 }
 
 ssa_status data_open(train_data *d, ssa_train_options *o, FILE *progress, ssa_error *err) {
-    SSA_TRY(io_files_absolute(o->data, sizeof o->data, err));
     SSA_TRY(ssa_tokens_open(o->data, &(ssa_tokens_options){.vocabulary = o->model.vocab_size, .progress = progress}, &d->tokens, err));
     if (o->model.vocab_size == 0) o->model.vocab_size = ssa_tokens_vocabulary(d->tokens);
     SSA_TRY(ssa_rows_split(d->tokens, o->seq, o->val_fraction, &d->train, &d->val, err));
     if (o->val_data[0]) SSA_TRY(open_validation(d, o, progress, err));
     else SSA_TRY(ssa_tokens_distinct(d->tokens, err)); /* a copy of a file would lie on both sides of the split */
     describe(d, progress);
-    return SSA_OK;
+    SSA_TRY(io_files_absolute(o->data, sizeof o->data, err)); /* after all sentences, which say the names as they were given */
+    return o->val_data[0] ? io_files_absolute(o->val_data, sizeof o->val_data, err) : SSA_OK;
 }
 
 void data_close(train_data *d) {

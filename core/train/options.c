@@ -37,6 +37,7 @@ static const ssa_option table[] = {
     {"keep", SSA_OPT_INT, AT(keep), 1, 1e6, NULL, "newest checkpoints kept, beside the one with the lowest sparse validation loss"},
     {"log_every", SSA_OPT_I64, AT(log_every), 1, 1e9, NULL, "steps between progress lines"},
     {"seed", SSA_OPT_U64, AT(seed), 0, 9007199254740991.0, NULL, "of weights, data order and coins"},
+    {"allow_changes", SSA_OPT_BOOL, AT(allow_changes), 0, 0, NULL, "with --resume: go on although data or options are not the run's"},
     {"recompute", SSA_OPT_BOOL, AT(recompute), 0, 0, NULL, "recompute layers in the backward pass to save memory"},
     {"layers", SSA_OPT_INT, AT(model.n_layers), 1, 1000, NULL, "transformer layers"},
     {"hidden", SSA_OPT_I64, AT(model.hidden_size), 1, 1e6, NULL, "hidden size"},

@@ -19,6 +19,10 @@ void       data_close(train_data *d);
 
 /* identity.c: kind, tokens, vocabulary, hash and files. */
 cJSON *identity_to_json(const ssa_tokens *t);
+/* Whether a run that continues is what it was: what differs is an error that names it, or with o->allow_changes a line of progress. */
+ssa_status identity_check(const char *checkpoint, const ssa_train_options *o, const train_data *data, FILE *progress, ssa_error *err);
+/* Whether the weights of o->init_from go with the data: bytes with bytes, and rows that they have not seen for validation (a warning). */
+ssa_status identity_of_weights(const ssa_train_options *o, const train_data *data, FILE *progress, ssa_error *err);
 
 /* run.c: the folder of a run. */
 #define RUN_STEP "step-%06lld" /* a checkpoint's folder in it */

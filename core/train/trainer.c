@@ -37,6 +37,20 @@ static double now(void) {
 static ssa_status from_context(trainer *t, ssa_status s) { return s ? ssa_fail(t->err, s, "%s", ssa_context_error(t->ctx)->text) : SSA_OK; }
 #define CTX(call) SSA_TRY(from_context(t, (call)))
 
+static ssa_status save(trainer *t, int64_t step) {
+    checkpoint_state state = {.options = t->o, .data = &t->data, .step = step, .best = t->best};
+    SSA_TRY(checkpoint_write(t->ctx, t->model, &state, t->result->checkpoint, sizeof t->result->checkpoint, t->err));
+    t->saved = now();
+    if (t->progress) fprintf(t->progress, "saved %s%s\n", t->result->checkpoint, t->best.step == step ? " (the best so far)" : ""), fflush(t->progress);
+    return SSA_OK;
+}
+
+/* The data has failed and the model has not: what was trained until `step` is saved. Returns the failure. */
+static ssa_status rescue(trainer *t, int64_t step, ssa_status failure) {
+    if (t->result->step == step && step > t->first) save(t, step);
+    return failure;
+}
+
 /* -- evaluation ---------------------------------------------------------------------------------------------------------- */
 
 ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, ssa_stream main, double *loss, ssa_error *err) {
@@ -65,7 +79,11 @@ ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count,
 static ssa_status evaluate(trainer *t, int64_t step) {
     const ssa_train_options *o = t->o;
     double                  *to[2] = {&t->result->val_full, &t->result->val_sparse};
-    for (int main = 0; main < 2; main++) CTX(ssa_train_evaluate(t->model, &t->data.val, o->eval_rows, main, to[main], t->err));
+    for (int main = 0; main < 2; main++) {
+        ssa_status s = ssa_train_evaluate(t->model, &t->data.val, o->eval_rows, main, to[main], t->err);
+        if (s && !ssa_context_error(t->ctx)->status) return rescue(t, step, s);
+        CTX(s);
+    }
     if (t->progress) fprintf(t->progress, "step %lld/%lld  validation: full %.4f  sparse %.4f\n", (long long)step, (long long)o->steps, *to[0], *to[1]), fflush(t->progress);
     if (!t->best.step || *to[1] < t->best.loss) t->best = (run_best){step, *to[1]};
     cJSON *line = cJSON_CreateObject();
@@ -90,7 +108,8 @@ static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *fu
         *full_count += main == SSA_MAIN_FULL;
         for (int64_t b = 0; b < o->batch; b++) {
             int64_t row = ssa_rows_shuffled(&t->data.train, o->seed, micro * o->batch + b);
-            SSA_TRY(ssa_rows_get(&t->data.train, row, t->inputs + b * o->seq, t->targets + b * o->seq, t->err));
+            ssa_status s = ssa_rows_get(&t->data.train, row, t->inputs + b * o->seq, t->targets + b * o->seq, t->err);
+            if (s) return rescue(t, step - 1, s);
         }
         CTX(ssa_model_set_batch(t->model, t->inputs, t->targets));
         CTX(ssa_model_train(t->model, main, a > 0));
@@ -120,14 +139,6 @@ static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full
     cJSON_AddNumberToObject(line, "full", (double)full_count / o->accum);
     cJSON_AddNumberToObject(line, "tokens_per_s", floor(rate));
     return log_line(&t->log, line, t->err);
-}
-
-static ssa_status save(trainer *t, int64_t step) {
-    checkpoint_state state = {.options = t->o, .data = &t->data, .step = step, .best = t->best};
-    SSA_TRY(checkpoint_write(t->ctx, t->model, &state, t->result->checkpoint, sizeof t->result->checkpoint, t->err));
-    t->saved = now();
-    if (t->progress) fprintf(t->progress, "saved %s%s\n", t->result->checkpoint, t->best.step == step ? " (the best so far)" : ""), fflush(t->progress);
-    return SSA_OK;
 }
 
 static bool asked_to_stop(const trainer *t) { return t->requests && t->requests->stop; }
@@ -231,6 +242,8 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint) 
     if (t->first >= (o->stop_at ? o->stop_at : o->steps))
         return ssa_fail(t->err, SSA_ERR_INPUT, "%s is at step %lld already, nothing is left to do", checkpoint, (long long)t->first);
     SSA_TRY(data_open(&t->data, o, t->progress, t->err));
+    if (checkpoint) SSA_TRY(identity_check(checkpoint, o, &t->data, t->progress, t->err));
+    else if (o->init_from[0]) SSA_TRY(identity_of_weights(o, &t->data, t->progress, t->err));
     ssa_model_options mo = {.batch = o->batch, .seq = o->seq, .dtype = o->dtype, .training = true, .recompute = o->recompute, .accum = o->accum, .beta1 = (float)o->beta1,
                             .beta2 = (float)o->beta2, .eps = (float)o->eps, .weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip};
     SSA_TRY(check_memory(t, o, &mo));

@@ -30,6 +30,7 @@ typedef struct ssa_train_options {
     int64_t   log_every;
     uint64_t  seed;
     bool      recompute;
+    bool      allow_changes;   /* a run continues with other data or other options than it began with; else that is an error */
 } ssa_train_options;
 
 /* Fills everything from a preset: quickstart, 10m, 30m, 300m, 1b. */
