@@ -4,6 +4,7 @@
 #ifndef SSA_HOST_DEVICE_H
 #define SSA_HOST_DEVICE_H
 
+#include "capabilities.h"
 #include "ssa/device.h"
 #include "ssa/status.h"
 #include <stdbool.h>
@@ -27,6 +28,7 @@ typedef struct dev_limits {
     uint32_t max_bindings;    /* storage buffers a kernel */
     uint32_t subgroup_min, subgroup_max; /* 0: none */
     bool     storage16;       /* buffers of 16-bit elements; otherwise bf16 and f16 tensors are widened to f32 */
+    dev_capabilities can;     /* features and matrix shapes */
 } dev_limits;
 
 typedef enum { DEV_OTHER, DEV_INTEGRATED, DEV_DISCRETE, DEV_VIRTUAL, DEV_CPU } dev_type;
@@ -41,7 +43,7 @@ typedef struct dev_info {
     bool     has_uuid;
     char     pci[16];          /* "0000:65:00.0" where known */
     dev_type type;
-    char     features[512];    /* further capabilities as words for people: "fp16 int64 subgroup:basic,arith coopmat:16x16x16" */
+    char     remarks[64];      /* further words for people: "opencl-c:1.2 compute-units:132" */
 } dev_info;
 
 /* A kernel: source file (shaders/NAME.comp, opencl/NAME.cl; kernel function NAME in OpenCL) plus what specialises it.

@@ -17,7 +17,12 @@ static bool lower(dev_limits *l, const char *key, uint64_t v) {
     else if (!strcmp(key, "push")) lower32(&l->push_bytes, v);
     else if (!strcmp(key, "bindings")) lower32(&l->max_bindings, v);
     else if (!strcmp(key, "subgroup")) lower32(&l->subgroup_max, v);
-    else if (!strcmp(key, "storage16")) l->storage16 = l->storage16 && v;
+    else if (!strcmp(key, "storage16")) {
+        l->storage16 = l->storage16 && v;
+        if (!v) l->can.features &= ~DEV_STORAGE16;
+    } else if (!strcmp(key, "matrix")) {
+        if (!v) l->can.features &= ~DEV_MATRIX, l->can.matrices = 0;
+    }
     else return false;
     /* A largest subgroup below the smallest there is: none. */
     if (l->subgroup_max < l->subgroup_min) l->subgroup_min = l->subgroup_max = 0;
@@ -37,7 +42,7 @@ ssa_status limits_override(dev_limits *limits, ssa_error *err) {
         if (!lower(limits, key, v))
             return ssa_fail(
                 err, SSA_ERR_INPUT,
-                "SSA_LIMITS: unknown limit %s (there are range, buffer, heap, groups, invocations, shared, push, bindings, subgroup, storage16)",
+                "SSA_LIMITS: unknown limit %s (there are range, buffer, heap, groups, invocations, shared, push, bindings, subgroup, storage16, matrix)",
                 key);
         p += item + (p[item] == ',');
     }

@@ -158,7 +158,10 @@ static void print_device(FILE *out, const dev_info *i, const dev_limits *l) {
             size_text(l->max_range, range), size_text(l->shared_bytes, shared), l->max_invocations, subgroup, l->storage16 ? "yes" : "no");
     if (i->pci[0]) fprintf(out, ", pci %s", i->pci);
     if (uuid[0]) fprintf(out, ", uuid %s", uuid);
-    fprintf(out, "; %s\n", i->features);
+    fprintf(out, ";");
+    char word[64];
+    for (int w = 0; capabilities_word(&l->can, w, word, sizeof word); w++) fprintf(out, " %s", word);
+    fprintf(out, "%s%s\n", i->remarks[0] ? " " : "", i->remarks);
 }
 
 static cJSON *json_device(const dev_info *i, const dev_limits *l) {
@@ -176,14 +179,10 @@ static cJSON *json_device(const dev_info *i, const dev_limits *l) {
     cJSON_AddNumberToObject(o, "device_id", i->device_id);
     cJSON_AddStringToObject(o, "uuid", uuid);
     cJSON_AddStringToObject(o, "pci", i->pci);
-    if ((words = cJSON_AddArrayToObject(o, "features")))
-        for (const char *p = i->features; *p;) {
-            char   word[128];
-            size_t n = strcspn(p, " ");
-            snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
-            cJSON_AddItemToArray(words, cJSON_CreateString(word));
-            p += n + strspn(p + n, " ");
-        }
+    char word[64];
+    words = cJSON_AddArrayToObject(o, "features");
+    for (int w = 0; words && capabilities_word(&l->can, w, word, sizeof word); w++) cJSON_AddItemToArray(words, cJSON_CreateString(word));
+    cJSON_AddStringToObject(o, "remarks", i->remarks);
     if (!(limits = cJSON_AddObjectToObject(o, "limits"))) return o;
     cJSON_AddNumberToObject(limits, "memory", (double)l->heap);
     cJSON_AddNumberToObject(limits, "max_buffer", (double)l->max_buffer);

@@ -99,22 +99,21 @@ static void identify(const ocl_api *cl, cl_device_id id, const char *extensions,
     }
 }
 
-static void feature_words(const ocl_api *cl, cl_device_id id, const char *extensions, dev_info *info) {
-    static const struct { const char *extension, *word; } words[] = {
-        {"cl_khr_fp16", "fp16"}, {"cl_khr_fp64", "fp64"}, {"cl_khr_subgroups", "subgroups"}, {"cl_intel_subgroups ", "intel-subgroups"},
-        {"cl_khr_il_program", "spirv"}, {"cl_khr_int64_base_atomics", "int64-atomics"}, {"cl_ext_float_atomics", "float-atomics"},
-        {"cl_khr_integer_dot_product", "int-dot"},
+static void find_capabilities(const ocl_api *cl, cl_device_id id, const char *extensions, dev_info *info, dev_capabilities *can) {
+    const struct { const char *extension; uint32_t feature; } words[] = {
+        {"cl_khr_fp16 ", DEV_FP16}, {"cl_khr_fp64 ", DEV_FP64}, {"cl_khr_subgroups ", DEV_SUBGROUP_BASIC}, {"cl_intel_subgroups ", DEV_SUBGROUP_SHUFFLE},
+        {"cl_khr_il_program ", DEV_SPIRV}, {"cl_khr_int64_base_atomics ", DEV_INT64_ATOMICS}, {"cl_ext_float_atomics ", DEV_FLOAT_ATOMICS},
+        {"cl_khr_integer_dot_product ", DEV_INT_DOT},
     };
     char     version[64];
     unsigned major = 1, minor = 0;
+    *can = (dev_capabilities){.features = DEV_STORAGE16 | DEV_INT16 | DEV_INT8 | DEV_STORAGE8 | DEV_INT64}; /* core OpenCL C */
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(extensions, words[i].extension)) can->features |= words[i].feature;
     ocl_device_text(cl, id, CL_DEVICE_OPENCL_C_VERSION, version, sizeof version);
     sscanf(version, "OpenCL C %u.%u", &major, &minor);
-    size_t used = (size_t)snprintf(info->features, sizeof info->features, "opencl-c:%u.%u int64", major, minor);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strstr(extensions, words[i].extension))
-            used += (size_t)snprintf(info->features + used, sizeof info->features - used, " %s", words[i].word);
     unsigned long long units = number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS);
-    snprintf(info->features + used, sizeof info->features - used, " compute-units:%llu", units);
+    snprintf(info->remarks, sizeof info->remarks, "opencl-c:%u.%u compute-units:%llu", major, minor, units);
 }
 
 static void find_limits(const ocl_api *cl, cl_device_id id, const dev_info *info, dev_limits *limits) {
@@ -169,10 +168,10 @@ void ocl_describe(const ocl_api *cl, ocl_place place, int index, dev_info *info,
     if (extensions && !cl->clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, n, extensions, NULL)) {
         strcat(extensions, " ");
         identify(cl, id, extensions, info);
-        feature_words(cl, id, extensions, info);
     }
-    free(extensions);
     find_limits(cl, id, info, limits);
+    find_capabilities(cl, id, extensions ? extensions : "", info, &limits->can);
+    free(extensions);
 }
 
 ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err) {

@@ -78,59 +78,48 @@ void vulkan_card_features(const vulkan_instance *in, vulkan_card *card, bool exe
     free(list.item);
 }
 
-static void add_word(dev_info *info, const char *word) {
-    size_t used = strlen(info->features);
-    snprintf(info->features + used, sizeof info->features - used, "%s%s", used ? " " : "", word);
+static bool component(VkComponentTypeKHR t, dev_component *out) {
+    if (t == VK_COMPONENT_TYPE_BFLOAT16_KHR) *out = DEV_TYPE_BF16;
+    else if (t == VK_COMPONENT_TYPE_FLOAT16_KHR) *out = DEV_TYPE_F16;
+    else if (t == VK_COMPONENT_TYPE_FLOAT32_KHR) *out = DEV_TYPE_F32;
+    else return false;
+    return true;
 }
 
-static const char *component(VkComponentTypeKHR t) {
-    if (t == VK_COMPONENT_TYPE_BFLOAT16_KHR) return "bf16";
-    return t == VK_COMPONENT_TYPE_FLOAT16_KHR ? "f16" : t == VK_COMPONENT_TYPE_FLOAT32_KHR ? "f32" : NULL;
-}
-
-/* "coopmat:16x16x16:f16:f32" for each float shape of subgroup scope: M x N x K, type of A and B, type of C and the result. */
-static void coopmat_words(const vulkan_instance *in, vulkan_card *card) {
+/* The floating-point shapes of subgroup scope. */
+static void find_matrices(const vulkan_instance *in, const vulkan_card *card, dev_capabilities *can) {
     PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
         (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vkGetInstanceProcAddr(in->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
     VkCooperativeMatrixPropertiesKHR shape[128];
     uint32_t                         n = 128;
-    char                             word[64];
     for (uint32_t i = 0; i < n; i++) shape[i] = (VkCooperativeMatrixPropertiesKHR){.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR};
     if (!get || get(card->handle, &n, shape) < 0) return;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && can->matrices < DEV_MAX_MATRICES; i++) {
         const VkCooperativeMatrixPropertiesKHR *p = &shape[i];
-        const char *a = component(p->AType), *c = component(p->CType);
-        if (!a || !c || p->AType != p->BType || p->CType != p->ResultType || p->scope != VK_SCOPE_SUBGROUP_KHR) continue;
-        snprintf(word, sizeof word, "coopmat:%ux%ux%u:%s:%s", p->MSize, p->NSize, p->KSize, a, c);
-        add_word(&card->info, word);
+        dev_matrix m = {.M = (uint16_t)p->MSize, .N = (uint16_t)p->NSize, .K = (uint16_t)p->KSize, .scope = DEV_SCOPE_SUBGROUP};
+        if (p->AType != p->BType || p->CType != p->ResultType || p->scope != VK_SCOPE_SUBGROUP_KHR) continue;
+        if (component(p->AType, &m.a) && component(p->CType, &m.c)) can->matrix[can->matrices++] = m;
     }
 }
 
-static void feature_words(const vulkan_instance *in, vulkan_card *card, const vulkan_features *f, const VkPhysicalDeviceSubgroupProperties *sub) {
-    static const struct { VkSubgroupFeatureFlags bit; const char *name; } ops[] = {
-        {VK_SUBGROUP_FEATURE_BASIC_BIT, "basic"}, {VK_SUBGROUP_FEATURE_VOTE_BIT, "vote"}, {VK_SUBGROUP_FEATURE_ARITHMETIC_BIT, "arith"},
-        {VK_SUBGROUP_FEATURE_BALLOT_BIT, "ballot"}, {VK_SUBGROUP_FEATURE_SHUFFLE_BIT, "shuffle"},
-        {VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT, "shuffle_rel"}, {VK_SUBGROUP_FEATURE_CLUSTERED_BIT, "clustered"}};
-    if (f->float16_int8.shaderFloat16) add_word(&card->info, "fp16");
-    if (f->storage16.storageBuffer16BitAccess) add_word(&card->info, "storage16");
-    if (f->base.features.shaderInt16) add_word(&card->info, "int16");
-    if (f->float16_int8.shaderInt8) add_word(&card->info, "int8");
-    if (f->storage8.storageBuffer8BitAccess) add_word(&card->info, "storage8");
-    if (f->base.features.shaderInt64) add_word(&card->info, "int64");
-    if (f->memory_model.vulkanMemoryModel) add_word(&card->info, "memory_model");
-    if (f->bfloat16.shaderBFloat16Type) add_word(&card->info, f->bfloat16.shaderBFloat16CooperativeMatrix ? "bfloat16_coopmat" : "bfloat16");
-    if (sub->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) {
-        char word[96] = "subgroup:";
-        bool first = true;
-        for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-            if (!(sub->supportedOperations & ops[i].bit)) continue;
-            size_t used = strlen(word);
-            snprintf(word + used, sizeof word - used, "%s%s", first ? "" : ",", ops[i].name);
-            first = false;
-        }
-        add_word(&card->info, word);
-    }
-    if (f->coopmat.cooperativeMatrix) coopmat_words(in, card);
+static void find_capabilities(const vulkan_instance *in, const vulkan_card *card, const vulkan_features *f,
+                              const VkPhysicalDeviceSubgroupProperties *sub, dev_capabilities *can) {
+    const struct { bool has; uint32_t feature; } single[] = {
+        {f->float16_int8.shaderFloat16, DEV_FP16}, {f->storage16.storageBuffer16BitAccess, DEV_STORAGE16}, {f->base.features.shaderInt16, DEV_INT16},
+        {f->float16_int8.shaderInt8, DEV_INT8}, {f->storage8.storageBuffer8BitAccess, DEV_STORAGE8}, {f->base.features.shaderInt64, DEV_INT64},
+        {f->memory_model.vulkanMemoryModel, DEV_MEMORY_MODEL}, {f->bfloat16.shaderBFloat16Type, DEV_BFLOAT16},
+        {f->bfloat16.shaderBFloat16CooperativeMatrix, DEV_BFLOAT16_MATRIX}, {f->coopmat.cooperativeMatrix, DEV_MATRIX}};
+    const struct { VkSubgroupFeatureFlags bit; uint32_t feature; } subgroup[] = {
+        {VK_SUBGROUP_FEATURE_BASIC_BIT, DEV_SUBGROUP_BASIC}, {VK_SUBGROUP_FEATURE_VOTE_BIT, DEV_SUBGROUP_VOTE},
+        {VK_SUBGROUP_FEATURE_ARITHMETIC_BIT, DEV_SUBGROUP_ARITHMETIC}, {VK_SUBGROUP_FEATURE_BALLOT_BIT, DEV_SUBGROUP_BALLOT},
+        {VK_SUBGROUP_FEATURE_SHUFFLE_BIT, DEV_SUBGROUP_SHUFFLE}, {VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT, DEV_SUBGROUP_SHUFFLE_RELATIVE},
+        {VK_SUBGROUP_FEATURE_CLUSTERED_BIT, DEV_SUBGROUP_CLUSTERED}};
+    *can = (dev_capabilities){0};
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        if (single[i].has) can->features |= single[i].feature;
+    for (size_t i = 0; i < sizeof subgroup / sizeof *subgroup; i++)
+        if ((sub->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (sub->supportedOperations & subgroup[i].bit)) can->features |= subgroup[i].feature;
+    if (f->coopmat.cooperativeMatrix) find_matrices(in, card, can);
 }
 
 /* A family with compute: preferably without graphics, where no display waits for us. */
@@ -199,7 +188,7 @@ static bool describe(const vulkan_instance *in, vulkan_card *card) {
         snprintf(info->pci, sizeof info->pci, "%04x:%02x:%02x.%x", pci.pciDomain & 0xffff, pci.pciBus & 0xff, pci.pciDevice & 0xff,
                  pci.pciFunction & 0xf);
     info->type = (unsigned)plain.deviceType < 5 ? types[plain.deviceType] : DEV_OTHER;
-    feature_words(in, card, &f, &sub);
+    find_capabilities(in, card, &f, &sub, &card->limits.can);
 
     const VkPhysicalDeviceLimits *v = &plain.limits;
     dev_limits *l = &card->limits;
