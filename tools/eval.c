@@ -1,6 +1,7 @@
 /* ssa eval */
 #include "command.h"
 #include "output.h"
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,56 +13,62 @@ typedef struct {
     bool        all, json;
 } eval_options;
 
-/* Mean attention sparsity over all positions and over those beyond the receptive field (where it is not 1 by construction). */
-static ssa_status sparsity(ssa_context *ctx, ssa_model *m, const ssa_rows *rows, int main, double *all, double *beyond, ssa_error *err) {
-    const ssa_model_config *c = ssa_model_config_of(m);
-    int64_t                 B = ssa_model_options_of(m)->batch, T = rows->seq, field = (int64_t)c->top_k * c->block_size;
-    int32_t                *inputs = malloc((size_t)(B * T) * 4), *targets = malloc((size_t)(B * T) * 4);
-    double                 *by_position = malloc((size_t)T * sizeof *by_position), sum = 0, late = 0;
-    ssa_status              s = inputs && targets && by_position ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for an evaluation batch");
-    for (int64_t b = 0; b < B && !s; b++) s = ssa_rows_get(rows, b % rows->count, inputs + b * T, targets + b * T, err);
-    if (!s) s = ssa_model_set_batch(m, inputs, targets);
-    if (!s) s = ssa_model_sparsity(m, main, by_position);
-    if (s) ssa_fail(err, s, "%s", ssa_context_error(ctx)->text);
-    for (int64_t t = 0; t < T && !s; t++) {
-        sum += by_position[t];
-        if (t >= field) late += by_position[t];
-    }
-    *all = sum / (double)T;
-    *beyond = T > field ? late / (double)(T - field) : NAN;
-    free(inputs);
-    free(targets);
-    free(by_position);
-    return s;
-}
+/* What is measured of one budget of blocks; [2]: under full and under sparse attention. */
+typedef struct {
+    int     top_k, block_size;
+    double  loss[2];
+    double  sparsity[2], beyond[2]; /* over all positions; over those beyond the receptive field, where it is not 1 by construction */
+    int64_t positions_beyond;       /* of a row; 0: there are none */
+} measured;
 
-static ssa_status one_budget(ssa_context *ctx, const eval_options *o, const ssa_rows *rows, ssa_dtype dtype, int top_k, bool first, double full, double *full_out, ssa_error *err) {
+static ssa_status measure(ssa_context *ctx, const eval_options *o, const ssa_rows *rows, int64_t count, ssa_dtype dtype, int top_k, const measured *before, measured *out, ssa_error *err) {
     ssa_model *m;
-    double     sparse, all[2], beyond[2];
-    if (ssa_model_open(ctx, o->checkpoint, o->batch, rows->seq, dtype, top_k, true, &m)) return ssa_fail(err, ssa_context_error(ctx)->status, "%s", ssa_context_error(ctx)->text);
+    int64_t    T = rows->seq;
+    if (ssa_model_open(ctx, o->checkpoint, o->batch, T, dtype, top_k, true, &m)) return ssa_fail(err, ssa_context_error(ctx)->status, "%s", ssa_context_error(ctx)->text);
     const ssa_model_config *c = ssa_model_config_of(m);
-    int64_t                 n = o->rows && o->rows < rows->count ? o->rows : rows->count;
-    ssa_status s = first ? ssa_train_evaluate(m, rows, n, SSA_MAIN_FULL, full_out, err) : SSA_OK;
-    if (first) full = *full_out;
-    if (!s) s = ssa_train_evaluate(m, rows, n, SSA_MAIN_SPARSE, &sparse, err);
-    for (int main = 0; main < 2 && !s; main++) s = sparsity(ctx, m, rows, main, &all[main], &beyond[main], err);
-    if (s) ssa_fail(err, s, "%s", ssa_context_error(ctx)->text);
-    else if (o->json) {
-        printf("%s{\"top_k\":%d,\"block_size\":%d,\"rows\":%lld,\"full\":%.6f,\"sparse\":%.6f,\"sparsity_sparse\":%.6f,\"sparsity_full\":%.6f", first ? "[" : ",\n ", c->top_k, c->block_size,
-               (long long)n, full, sparse, all[1], all[0]);
-        if (!isnan(beyond[0])) printf(",\"sparsity_sparse_beyond\":%.6f,\"sparsity_full_beyond\":%.6f", beyond[1], beyond[0]);
-        printf("}");
-    } else {
-        if (first)
-            printf("%lld rows of %lld tokens. Losses in nats a token; sparsity: attention mass on the selected blocks, sparse / full mode,\n"
-                   "over all positions, and over those beyond the receptive field (top_k x block_size)\n\n"
-                   "%6s %6s %10s %10s %11s %11s %16s %16s\n", (long long)n, (long long)rows->seq, "top_k", "field", "full loss", "perplexity", "sparse loss", "perplexity", "sparsity, all", "beyond field");
-        printf("%6d %6d %10.4f %10.3f %11.4f %11.3f    %.4f / %.4f", c->top_k, c->top_k * c->block_size, full, exp(full), sparse, exp(sparse), all[1], all[0]);
-        if (isnan(beyond[0])) printf("%17s\n", "-"); else printf("   %.4f / %.4f\n", beyond[1], beyond[0]);
+    int64_t                 field = (int64_t)c->top_k * c->block_size;
+    *out = (measured){.top_k = c->top_k, .block_size = c->block_size, .positions_beyond = T > field ? T - field : 0};
+    double    *by_position = malloc((size_t)T * sizeof *by_position);
+    ssa_status s = by_position ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for attention sparsity");
+    for (int main = 0; main < 2 && !s; main++) {
+        if (main == SSA_MAIN_FULL && before) out->loss[main] = before->loss[main]; /* full attention knows no budget */
+        else s = ssa_train_evaluate(m, rows, count, main, &out->loss[main], err);
+        if (!s) s = ssa_train_sparsity(m, rows, count, main, by_position, err);
+        for (int64_t t = 0; t < T && !s; t++) {
+            out->sparsity[main] += by_position[t] / (double)T;
+            if (t >= field) out->beyond[main] += by_position[t] / (double)out->positions_beyond;
+        }
     }
-    fflush(stdout);
+    free(by_position);
     ssa_model_free(m);
     return s;
+}
+static cJSON *as_json(const measured *r, int64_t rows, int64_t seq) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "top_k", r->top_k);
+    cJSON_AddNumberToObject(json, "block_size", r->block_size);
+    cJSON_AddNumberToObject(json, "rows", (double)rows);
+    cJSON_AddNumberToObject(json, "seq", (double)seq);
+    cJSON_AddNumberToObject(json, "tokens", (double)(rows * seq));
+    cJSON_AddNumberToObject(json, "full", r->loss[SSA_MAIN_FULL]);
+    cJSON_AddNumberToObject(json, "sparse", r->loss[SSA_MAIN_SPARSE]);
+    cJSON_AddNumberToObject(json, "sparsity_sparse", r->sparsity[SSA_MAIN_SPARSE]);
+    cJSON_AddNumberToObject(json, "sparsity_full", r->sparsity[SSA_MAIN_FULL]);
+    if (!r->positions_beyond) return json;
+    cJSON_AddNumberToObject(json, "tokens_beyond", (double)(rows * r->positions_beyond));
+    cJSON_AddNumberToObject(json, "sparsity_sparse_beyond", r->beyond[SSA_MAIN_SPARSE]);
+    cJSON_AddNumberToObject(json, "sparsity_full_beyond", r->beyond[SSA_MAIN_FULL]);
+    return json;
+}
+
+static void print(const measured *r, int64_t rows, int64_t seq, bool first) {
+    if (first)
+        printf("%lld rows of %lld tokens. Losses in nats a token; sparsity: attention mass on the selected blocks, sparse / full mode, of the\n"
+               "same rows: over all positions, and over those beyond the receptive field (top_k x block_size)\n\n"
+               "%6s %6s %10s %10s %11s %11s %16s %16s\n", (long long)rows, (long long)seq, "top_k", "field", "full loss", "perplexity", "sparse loss", "perplexity", "sparsity, all", "beyond field");
+    printf("%6d %6d %10.4f %10.3f %11.4f %11.3f    %.4f / %.4f", r->top_k, r->top_k * r->block_size, r->loss[0], exp(r->loss[0]), r->loss[1], exp(r->loss[1]), r->sparsity[1], r->sparsity[0]);
+    if (r->positions_beyond) printf("   %.4f / %.4f\n", r->beyond[1], r->beyond[0]); else printf("%17s\n", "-");
+    fflush(stdout);
 }
 
 static ssa_status evaluate(ssa_context *ctx, eval_options *o, ssa_error *err) {
@@ -69,7 +76,6 @@ static ssa_status evaluate(ssa_context *ctx, eval_options *o, ssa_error *err) {
     ssa_dtype        dtype;
     ssa_tokens      *tokens = NULL;
     ssa_rows         train, val;
-    double           full = 0;
     SSA_TRY(ssa_config_read(o->checkpoint, &config, err));
     SSA_TRY(parse_dtype(o->dtype, &dtype, err));
     SSA_TRY(ssa_tokens_open(o->data, &(ssa_tokens_options){.vocabulary = config.vocab_size}, &tokens, err));
@@ -80,15 +86,25 @@ static ssa_status evaluate(ssa_context *ctx, eval_options *o, ssa_error *err) {
         val = (ssa_rows){.tokens = tokens, .seq = o->seq, .count = (ssa_tokens_count(tokens) - 1) / o->seq};
         if (val.count < 1) s = ssa_fail(err, SSA_ERR_INPUT, "%s has fewer than the %lld tokens of one row", o->data, (long long)o->seq + 1);
     } else if (!s) s = ssa_rows_split(tokens, o->seq, o->val_fraction, &train, &val, err);
+    cJSON      *json = o->json ? cJSON_CreateArray() : NULL;
+    measured    was, is;
     const char *budgets = o->top_k;
+    int64_t     count = s ? 0 : ssa_rows_used(&val, o->rows);
     for (bool first = true; !s && *budgets && !output_lost(); first = false) {
         char *end;
         long  k = strtol(budgets, &end, 10);
         if (end == budgets || (*end && *end != ',') || k < 0 || k > 1024) s = ssa_fail(err, SSA_ERR_INPUT, "--top-k %s is not a list of numbers from 0 to 1024 (0: the model's)", o->top_k);
-        else s = one_budget(ctx, o, &val, dtype, (int)k, first, full, &full, err);
+        else s = measure(ctx, o, &val, count, dtype, (int)k, first ? NULL : &was, &is, err);
+        if (s) break;
+        if (o->json) cJSON_AddItemToArray(json, as_json(&is, count, val.seq));
+        else print(&is, count, val.seq, first);
+        was = is;
         budgets = *end ? end + 1 : end;
     }
-    if (!s && o->json) printf("]\n");
+    char *text = !s && o->json ? cJSON_PrintUnformatted(json) : NULL;
+    if (text) puts(text); else if (!s && o->json) s = ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the results");
+    free(text);
+    cJSON_Delete(json);
     ssa_tokens_close(tokens);
     return s;
 }

@@ -69,6 +69,7 @@ ssa_status model_allocate(ssa_model *m) {
     ssa_error *err = ssa_context_error(m->ctx);
     m->weights.ctx = m->optimizer.ctx = m->activations.ctx = m->ctx;
     SSA_TRY(ssa_config_check(&m->config, err));
+    if (m->options.training) SSA_TRY(ssa_check_training_dtype(m->options.dtype, err));
     if (m->options.batch < 1) return ssa_fail(err, SSA_ERR_INPUT, "batch %lld is out of range 1..", (long long)m->options.batch);
     if (m->options.seq < 2) return ssa_fail(err, SSA_ERR_INPUT, "sequence length %lld is out of range 2..", (long long)m->options.seq);
     if (m->options.seq > m->config.max_position_embeddings)

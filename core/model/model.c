@@ -1,5 +1,6 @@
 /* The model as a whole: memory planned once, programs recorded once, then micro-batches and steps replay them. */
 #include "model.h"
+#include "finite.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,6 +11,11 @@ static ssa_status write_rope_table(ssa_model *m) {
     ssa_status s = ssa_write(m->ctx, m->cos_sin, table);
     free(table);
     return s;
+}
+
+ssa_status ssa_check_training_dtype(ssa_dtype dtype, ssa_error *err) {
+    if (dtype != SSA_F16) return SSA_OK;
+    return ssa_fail(err, SSA_ERR_INPUT, "dtype f16 cannot be trained in: without dynamic loss scaling its range loses the gradients; train in bf16 or f32 (f16 is for eval and generate)");
 }
 
 ssa_status ssa_model_create(ssa_context *ctx, const ssa_model_config *config, const ssa_model_options *options, ssa_model **out) {
@@ -41,6 +47,7 @@ void ssa_model_free(ssa_model *m) {
 
 const ssa_model_config  *ssa_model_config_of(const ssa_model *m) { return &m->config; }
 const ssa_model_options *ssa_model_options_of(const ssa_model *m) { return &m->options; }
+ssa_context             *ssa_model_context(const ssa_model *m) { return m->ctx; }
 
 /* -- a micro-batch and a step ------------------------------------------------------------------------------------------ */
 
@@ -77,13 +84,18 @@ ssa_status ssa_model_train(ssa_model *m, ssa_stream main, bool later) {
 ssa_status ssa_model_update(ssa_model *m, int64_t step, float lr) {
     float values[8] = {lr, (float)(1 / (1 - pow((double)m->options.beta1, (double)step))), (float)(1 / (1 - pow((double)m->options.beta2, (double)step)))};
     SSA_TRY(ssa_write(m->ctx, m->step, values));
+    m->updated = true;
     return ssa_replay(m->ctx, m->update);
 }
 
 ssa_status ssa_model_losses(ssa_model *m, ssa_losses *out) {
-    float v[8];
+    float      v[8];
+    ssa_error *err = ssa_context_error(m->ctx);
+    bool       aligns = m->attention.both && m->attention.system->losses[0];
     SSA_TRY(ssa_read(m->ctx, m->scalars, v));
-    *out = (ssa_losses){.ce = v[SCALAR_CE], .align = m->attention.both && m->attention.system->losses[0] ? v[SCALAR_ALIGN] : 0, .norm = v[SCALAR_NORM],
-                        .factor = v[SCALAR_FACTOR]};
+    SSA_TRY(check_finite(err, "the cross-entropy", (double)v[SCALAR_CE]));
+    if (aligns) SSA_TRY(check_finite(err, "the alignment loss", (double)v[SCALAR_ALIGN]));
+    if (m->updated) SSA_TRY(check_finite(err, "the gradient norm", v[SCALAR_FACTOR] < 0 ? NAN : (double)v[SCALAR_NORM]));
+    *out = (ssa_losses){.ce = v[SCALAR_CE], .align = aligns ? v[SCALAR_ALIGN] : 0, .norm = v[SCALAR_NORM], .factor = v[SCALAR_FACTOR]};
     return SSA_OK;
 }

@@ -42,6 +42,7 @@ struct ssa_model {
     ssa_context      *ctx;
     ssa_model_config  config;
     ssa_model_options options;
+    bool              updated; /* at least once: the norm among the scalars is one */
 
     segment      *segments;
     int           segment_count;

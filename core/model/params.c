@@ -1,5 +1,6 @@
 /* Parameters: names and places, first values, files. */
 #include "model.h"
+#include "finite.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,22 +179,24 @@ ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st) {
 }
 
 /* A list of tensors to be written, with where each comes from. */
-typedef struct { ssa_model *m; ssa_tensor *from; ssa_dtype dtype; } fetch_state;
+typedef struct { ssa_model *m; ssa_tensor *from; char (*names)[128]; ssa_dtype dtype; } fetch_state;
 
+/* Delivers a tensor to be written. What is not finite is not: a file of it would pass for a good one. */
 static ssa_status fetch(void *user, int i, void *host, ssa_error *err) {
     fetch_state *f = user;
     ssa_context *ctx = f->m->ctx;
-    ssa_tensor   t = f->from[i];
-    ssa_status   s;
-    if (t.dtype == f->dtype) s = ssa_read(ctx, t, host);
-    else {
-        float *values;
-        SSA_TRY(host_array(f->m, ssa_numel(&t), &values));
-        s = ssa_read_f32(ctx, t, values);
-        if (!s) ssa_from_f32(host, f->dtype, values, ssa_numel(&t));
-        free(values);
+    int64_t      n = ssa_numel(&f->from[i]);
+    float       *values = host;
+    if (f->dtype != SSA_F32) SSA_TRY(host_array(f->m, n, &values));
+    ssa_status s = ssa_read_f32(ctx, f->from[i], values);
+    if (f->dtype != SSA_F32 && !s) { /* back again: a narrower type overflows sooner */
+        ssa_from_f32(host, f->dtype, values, n);
+        ssa_to_f32(values, host, f->dtype, n);
     }
-    return s ? ssa_fail(err, s, "%s", ssa_context_error(ctx)->text) : SSA_OK;
+    if (s) ssa_fail(err, s, "%s", ssa_context_error(ctx)->text);
+    else s = check_all_finite(err, f->names[i], values, n);
+    if (f->dtype != SSA_F32) free(values);
+    return s;
 }
 
 static ssa_status save(ssa_model *m, const char *path, ssa_dtype dtype, const ssa_param_kind *kinds, const char *const *prefixes, int kind_count) {
@@ -210,7 +213,7 @@ static ssa_status save(ssa_model *m, const char *path, ssa_dtype dtype, const ss
             from[e] = ssa_model_param_tensor(m, i, kinds[k]);
             list[e] = (ssa_file_tensor){.name = names[e], .dtype = dtype, .rank = p->rank, .shape = {p->shape[0], p->shape[1]}, .elements = p->shape[0] * p->shape[1]};
         }
-    fetch_state       state = {m, from, dtype};
+    fetch_state       state = {m, from, names, dtype};
     const char *const metadata[] = {"format", "pt", NULL}; /* what the Hugging Face loaders look for */
     if (!s) s = ssa_safetensors_write(path, list, count, metadata, fetch, &state, ssa_context_error(m->ctx));
     free(list);

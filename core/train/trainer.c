@@ -21,6 +21,7 @@ typedef struct trainer {
     ssa_error               *err;
     double                   started, saved; /* when; saved: the last checkpoint, or the start */
     int64_t                  first;          /* step before the first one done here */
+    int64_t                  at;             /* step at hand */
     run_best                 best;
     const ssa_train_requests *requests;
     sig_atomic_t             saves; /* of the requests to save, those that are done */
@@ -37,7 +38,11 @@ static double now(void) {
 static ssa_status from_context(trainer *t, ssa_status s) { return s ? ssa_fail(t->err, s, "%s", ssa_context_error(t->ctx)->text) : SSA_OK; }
 #define CTX(call) SSA_TRY(from_context(t, (call)))
 
+/* A checkpoint is worth having if the model still computes a loss, in both modes: weights may be finite and too large for that.
+ * The batch is the one at hand. */
 static ssa_status save(trainer *t, int64_t step) {
+    double unused;
+    for (int main = 0; main < 2; main++) CTX(ssa_model_eval(t->model, (ssa_stream)main, &unused));
     checkpoint_state state = {.options = t->o, .data = &t->data, .step = step, .best = t->best};
     SSA_TRY(checkpoint_write(t->ctx, t->model, &state, t->result->checkpoint, sizeof t->result->checkpoint, t->err));
     t->saved = now();
@@ -53,43 +58,25 @@ static ssa_status rescue(trainer *t, int64_t step, ssa_status failure) {
 
 /* -- evaluation ---------------------------------------------------------------------------------------------------------- */
 
-ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, ssa_stream main, double *loss, ssa_error *err) {
-    int64_t  B = ssa_model_options_of(m)->batch, T = ssa_model_options_of(m)->seq, n = count && count < rows->count ? count : rows->count;
-    int32_t *inputs = malloc((size_t)(B * T) * sizeof *inputs), *targets = malloc((size_t)(B * T) * sizeof *targets);
-    double   sum = 0;
-    ssa_status s = inputs && targets ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for an evaluation batch");
-    for (int64_t row = 0; row < n && !s; row += B) {
-        for (int64_t b = 0; b < B && !s; b++) {
-            int64_t r = row + b < n ? row + b : row; /* the last batch is filled up with rows that do not count */
-            s = ssa_rows_get(rows, r, inputs + b * T, targets + b * T, err);
-            if (row + b >= n)
-                for (int64_t i = 0; i < T; i++) targets[b * T + i] = -1;
-        }
-        double ce = 0;
-        if (!s) s = ssa_model_set_batch(m, inputs, targets);
-        if (!s) s = ssa_model_eval(m, main, &ce);
-        sum += ce;
-    }
-    free(inputs);
-    free(targets);
-    *loss = sum / (double)(n * T);
-    return s;
-}
-
 static ssa_status evaluate(trainer *t, int64_t step) {
     const ssa_train_options *o = t->o;
-    double                  *to[2] = {&t->result->val_full, &t->result->val_sparse};
+    ssa_train_result        *r = t->result;
+    double                  *to[2] = {&r->val_full, &r->val_sparse};
     for (int main = 0; main < 2; main++) {
         ssa_status s = ssa_train_evaluate(t->model, &t->data.val, o->eval_rows, main, to[main], t->err);
-        if (s && !ssa_context_error(t->ctx)->status) return rescue(t, step, s);
-        CTX(s);
+        if (s) return ssa_context_error(t->ctx)->status ? s : rescue(t, step, s);
     }
-    if (t->progress) fprintf(t->progress, "step %lld/%lld  validation: full %.4f  sparse %.4f\n", (long long)step, (long long)o->steps, *to[0], *to[1]), fflush(t->progress);
-    if (!t->best.step || *to[1] < t->best.loss) t->best = (run_best){step, *to[1]};
+    r->val_rows = ssa_rows_used(&t->data.val, o->eval_rows);
+    if (t->progress)
+        fprintf(t->progress, "step %lld/%lld  validation: full %.4f  sparse %.4f  (%lld rows of %lld tokens)\n", (long long)step, (long long)o->steps, r->val_full, r->val_sparse,
+                (long long)r->val_rows, (long long)o->seq), fflush(t->progress);
+    if (!t->best.step || r->val_sparse < t->best.loss) t->best = (run_best){step, r->val_sparse};
     cJSON *line = cJSON_CreateObject();
     cJSON_AddNumberToObject(line, "step", (double)step);
-    cJSON_AddNumberToObject(line, "val_full", *to[0]);
-    cJSON_AddNumberToObject(line, "val_sparse", *to[1]);
+    cJSON_AddNumberToObject(line, "val_full", r->val_full);
+    cJSON_AddNumberToObject(line, "val_sparse", r->val_sparse);
+    cJSON_AddNumberToObject(line, "rows", (double)r->val_rows);
+    cJSON_AddNumberToObject(line, "tokens", (double)(r->val_rows * o->seq));
     return log_line(&t->log, line, t->err);
 }
 
@@ -115,11 +102,7 @@ static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *fu
         CTX(ssa_model_train(t->model, main, a > 0));
     }
     CTX(ssa_model_update(t->model, step, (float)ssa_train_lr(o, step)));
-    CTX(ssa_model_losses(t->model, losses));
-    if (!isfinite(losses->ce) || !isfinite(losses->align) || losses->factor < 0)
-        return ssa_fail(t->err, SSA_ERR_RUNTIME, "step %lld: the %s is not finite; the last good checkpoint is %s", (long long)step,
-                        !isfinite(losses->ce) ? "cross-entropy" : !isfinite(losses->align) ? "alignment loss" : "gradient norm",
-                        t->result->checkpoint[0] ? t->result->checkpoint : "none");
+    CTX(ssa_model_losses(t->model, losses)); /* what is not finite ends the run here: nothing of it is logged or saved */
     return SSA_OK;
 }
 
@@ -127,8 +110,11 @@ static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full
     const ssa_train_options *o = t->o;
     double seconds = now() - t->started, done = (double)(step - t->first), rate = done * (double)(o->batch * o->seq * o->accum) / seconds;
     double left = seconds / done * (double)((o->stop_at ? o->stop_at : o->steps) - step);
+    char   mode[32] = "sparse"; /* of the stream whose cross-entropy it is */
+    if (full_count == o->accum) strcpy(mode, "full");
+    else if (full_count) snprintf(mode, sizeof mode, "full in %d of %d", full_count, o->accum);
     if (t->progress && (step % o->log_every == 0 || step == t->first + 1 || step == o->steps))
-        fprintf(t->progress, "step %lld/%lld  ce %.4f  align %.5f  norm %.3f  lr %.2e  %.0f tokens/s  %d:%02d:%02d left\n", (long long)step, (long long)o->steps, (double)l->ce,
+        fprintf(t->progress, "step %lld/%lld  ce %.4f (%s)  align %.5f  norm %.3f  lr %.2e  %.0f tokens/s  %d:%02d:%02d left\n", (long long)step, (long long)o->steps, (double)l->ce, mode,
                 (double)l->align, (double)l->norm, ssa_train_lr(o, step), rate, (int)(left / 3600), (int)fmod(left / 60, 60), (int)fmod(left, 60)), fflush(t->progress);
     cJSON *line = cJSON_CreateObject();
     cJSON_AddNumberToObject(line, "step", (double)step);
@@ -137,7 +123,8 @@ static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full
     cJSON_AddNumberToObject(line, "norm", (double)l->norm);
     cJSON_AddNumberToObject(line, "lr", ssa_train_lr(o, step));
     cJSON_AddNumberToObject(line, "full", (double)full_count / o->accum);
-    cJSON_AddNumberToObject(line, "tokens_per_s", floor(rate));
+    cJSON_AddNumberToObject(line, "tokens", (double)(o->batch * o->seq * o->accum));
+    if (isfinite(rate)) cJSON_AddNumberToObject(line, "tokens_per_s", floor(rate));
     return log_line(&t->log, line, t->err);
 }
 
@@ -160,7 +147,7 @@ static ssa_status loop(trainer *t) {
     while (step < last && !asked_to_stop(t)) {
         ssa_losses losses;
         int        full_count;
-        step++;
+        t->at = ++step;
         SSA_TRY(one_step(t, step, &losses, &full_count));
         SSA_TRY(report(t, step, &losses, full_count));
         t->result->step = step;
@@ -178,6 +165,15 @@ static ssa_status loop(trainer *t) {
         fprintf(t->progress, "interrupted after step %lld; continue with --resume %s\n", (long long)step, o->out), fflush(t->progress);
     else if (t->progress && t->result->interrupted) fprintf(t->progress, "interrupted before step %lld; nothing was done\n", (long long)step + 1), fflush(t->progress);
     return SSA_OK;
+}
+
+/* The loop, and where it failed if it did. */
+static ssa_status steps(trainer *t) {
+    ssa_error inner = {0}, *err = t->err;
+    t->err = &inner;
+    ssa_status s = loop(t);
+    t->err = err;
+    return s ? ssa_fail(err, s, "%s (step %lld; the last good checkpoint is %s)", inner.text, (long long)t->at, t->result->checkpoint[0] ? t->result->checkpoint : "none") : SSA_OK;
 }
 
 /* -- before the loop --------------------------------------------------------------------------------------------------------- */
@@ -256,7 +252,7 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint) 
     SSA_TRY(init_weights(t, o, checkpoint));
     if (checkpoint) snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", checkpoint);
     SSA_TRY(log_open(&t->log, o->out, t->first, t->err));
-    return loop(t);
+    return steps(t);
 }
 
 ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *options, const char *checkpoint, FILE *progress, const ssa_train_requests *requests,

@@ -8,7 +8,7 @@
 
 typedef struct ssa_model_options {
     int64_t   batch, seq;   /* B, T of a micro-batch */
-    ssa_dtype dtype;        /* storage of weights and activations: f32, bf16 or f16 */
+    ssa_dtype dtype;        /* storage of weights and activations: f32, bf16 or, in inference only, f16 */
     bool      training;     /* gradients, moments and activations for the backward pass */
     bool      both_streams; /* inference: compute the other stream too, for sparsity (training: alpha decides) */
     bool      recompute;    /* keep only each layer's input and compute the layer again in the backward pass */
@@ -20,12 +20,17 @@ typedef struct ssa_model_options {
 
 typedef struct ssa_model ssa_model;
 
+/* Whether gradients fit a dtype's range. f16 is refused until losses are scaled dynamically: its smallest number is 6e-8, and
+ * from some 20,000 tokens a step on gradients are below that. */
+ssa_status ssa_check_training_dtype(ssa_dtype dtype, ssa_error *err);
+
 /* Allocates everything and records the programs: nothing is allocated after this. Parameters are undefined. */
 ssa_status ssa_model_create(ssa_context *ctx, const ssa_model_config *config, const ssa_model_options *options, ssa_model **out);
 void       ssa_model_free(ssa_model *m); /* NULL is ignored */
 
 const ssa_model_config  *ssa_model_config_of(const ssa_model *m);
 const ssa_model_options *ssa_model_options_of(const ssa_model *m);
+ssa_context             *ssa_model_context(const ssa_model *m); /* whose error tells why a call on the model failed */
 
 /* -- parameters, by the names of the Hugging Face files ----------------------------------------------------------------- */
 typedef struct ssa_param {
@@ -46,7 +51,8 @@ ssa_tensor ssa_model_param_tensor(const ssa_model *m, int i, ssa_param_kind kind
 ssa_status ssa_model_init(ssa_model *m, uint64_t seed);
 /* Weights from a folder or file (any float dtype); every parameter must be there in its shape. Moments become 0. */
 ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st);
-/* model.safetensors in `dtype` (f32: the masters). */
+/* model.safetensors in `dtype` (f32: the masters). A value that is not finite is a failure that names the parameter, and no file
+ * is written; likewise for the optimizer's. */
 ssa_status ssa_model_save(ssa_model *m, const char *path, ssa_dtype dtype);
 /* optimizer.safetensors: the moments m.NAME and v.NAME. (Masters are model.safetensors, which training writes in f32.) */
 ssa_status ssa_model_save_optimizer(ssa_model *m, const char *path);
@@ -60,11 +66,13 @@ ssa_status ssa_model_train(ssa_model *m, ssa_stream main, bool later);
 /* Clips and updates. step counts from 1. */
 ssa_status ssa_model_update(ssa_model *m, int64_t step, float lr);
 
+/* Losses, norms, logits and sparsity come out finite or not at all: a NaN or an infinity among them is SSA_ERR_RUNTIME with a
+ * sentence that says which. */
 typedef struct ssa_losses {
     float ce;     /* cross-entropy, mean over targets and micro-batches */
     float align;  /* two-sided alignment loss, mean over layers and micro-batches, before alpha */
-    float norm;   /* gradient norm before clipping (after ssa_model_update) */
-    float factor; /* clip factor; -1: the norm was not finite and nothing was updated */
+    float norm;   /* gradient norm before clipping (after ssa_model_update); where it is not finite, nothing was updated */
+    float factor; /* clip factor */
 } ssa_losses;
 ssa_status ssa_model_losses(ssa_model *m, ssa_losses *out); /* reads 4 floats back: waits for the step */
 
@@ -73,9 +81,9 @@ ssa_status ssa_model_losses(ssa_model *m, ssa_losses *out); /* reads 4 floats ba
 ssa_status ssa_model_eval(ssa_model *m, ssa_stream main, double *ce_sum);
 /* Logits of the row (position in B*T) after ssa_model_set_batch; runs the forward pass. logits: [count, V] for rows first.. */
 ssa_status ssa_model_logits(ssa_model *m, ssa_stream main, int64_t first, int64_t count, float *logits);
-/* After ssa_model_eval with both_streams: mean over layers and heads of AttnSparsity(t) = exp(lse_sparse - lse_full)
- * (ssa_spec 1.9) per position t. sparsity: [T], averaged over the batch. Runs the forward pass layer by layer. */
-ssa_status ssa_model_sparsity(ssa_model *m, ssa_stream main, double *sparsity);
+/* With both_streams, after ssa_model_set_batch: AttnSparsity(t) = exp(lse_sparse - lse_full) (ssa_spec 1.9) per position t, the mean
+ * over layers, heads and the first `rows` rows of the batch. sparsity: [T]. Runs the forward pass layer by layer. */
+ssa_status ssa_model_sparsity(ssa_model *m, ssa_stream main, int64_t rows, double *sparsity);
 
 /* -- planning -------------------------------------------------------------------------------------------------------------- */
 typedef struct ssa_model_plan {

@@ -74,6 +74,7 @@ double ssa_train_lr(const ssa_train_options *o, int64_t step);
 typedef struct ssa_train_result {
     int64_t step;          /* the last step done */
     double  val_full, val_sparse; /* of the last evaluation, nats a token */
+    int64_t val_rows;      /* rows of seq tokens it went over; 0: there was none */
     int64_t best_step;     /* of the lowest validation loss under sparse attention, which OUT/best links to; 0: no evaluation yet */
     double  best_sparse;   /* that loss */
     char    checkpoint[SSA_PATH_CAPACITY + 32]; /* the last one written; empty: none */
@@ -97,8 +98,12 @@ typedef struct ssa_train_requests {
 ssa_status ssa_train(ssa_context *ctx, const ssa_train_options *o, const char *checkpoint, FILE *progress, const ssa_train_requests *requests,
                      ssa_train_result *result, ssa_error *err);
 
-/* Mean validation loss of the first `count` rows (0: all) under one main stream. */
+/* Over the first `count` rows (0 or more than there are: all, ssa_rows_used tells how many), whatever the model's batch, under one
+ * main stream: the mean loss of their tokens, nats; and the mean attention sparsity of ssa_model_sparsity at each position of a
+ * row, by_position: [seq]. Numbers that are not finite are failures. */
+int64_t    ssa_rows_used(const ssa_rows *rows, int64_t count);
 ssa_status ssa_train_evaluate(ssa_model *m, const ssa_rows *rows, int64_t count, ssa_stream main, double *loss, ssa_error *err);
+ssa_status ssa_train_sparsity(ssa_model *m, const ssa_rows *rows, int64_t count, ssa_stream main, double *by_position, ssa_error *err);
 
 /* A checkpoint folder opened for inference: config.json and weights. top_k 0: the config's. */
 ssa_status ssa_model_open(ssa_context *ctx, const char *dir, int64_t batch, int64_t seq, ssa_dtype dtype, int top_k, bool both_streams, ssa_model **out);
