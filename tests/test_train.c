@@ -215,6 +215,8 @@ START_TEST(stops_where_not_finite) {
     close_device(ctx);
     ck_assert_int_eq(s, SSA_ERR_RUNTIME);
     ck_assert_msg(strstr(err.text, "not finite") && strstr(err.text, r.checkpoint), "%s", err.text);
+    snprintf(path, sizeof path, "! grep -qiE 'nan|inf|null' %s/log.jsonl", o.out);
+    ck_assert_int_eq(system(path), 0);
     snprintf(path, sizeof path, "%s/model.safetensors", r.checkpoint);
     ssa_safetensors *st;
     ck_assert(!ssa_safetensors_open(path, &st, NULL));

@@ -15,7 +15,7 @@ static const ssa_option table[] = {
     STRING("val_data", val_data, "validation data (default: the last part of --data)"),
     STRING("out", out, "folder of the run: log.jsonl and checkpoints"),
     STRING("init_from", init_from, "start from the weights of this checkpoint folder"),
-    {"dtype", SSA_OPT_CHOICE, AT(dtype), 0, 0, "f32 bf16 f16", "storage of weights and activations; master weights stay f32"},
+    {"dtype", SSA_OPT_CHOICE, AT(dtype), 0, 0, "f32 bf16 f16", "storage of weights and activations, f32 or bf16 (f16 loses gradients); master weights stay f32"},
     {"batch", SSA_OPT_I64, AT(batch), 1, 1e6, NULL, "rows a micro-batch"},
     {"seq", SSA_OPT_I64, AT(seq), 2, 1e7, NULL, "tokens a row"},
     {"accum", SSA_OPT_INT, AT(accum), 1, 1e6, NULL, "micro-batches a step"},
@@ -269,6 +269,7 @@ ssa_status ssa_train_check(const ssa_train_options *o, ssa_error *err) {
     if (o->min_lr > o->lr) return ssa_fail(err, SSA_ERR_INPUT, "min_lr %g is above lr %g", o->min_lr, o->lr);
     if (o->warmup > o->steps) return ssa_fail(err, SSA_ERR_INPUT, "warmup %lld is longer than the run of %lld steps", (long long)o->warmup, (long long)o->steps);
     if (o->stop_at > o->steps) return ssa_fail(err, SSA_ERR_INPUT, "stop_at %lld is beyond the run of %lld steps", (long long)o->stop_at, (long long)o->steps);
+    SSA_TRY(ssa_check_training_dtype(o->dtype, err));
     ssa_model_config c = o->model;
     if (c.vocab_size == 0) c.vocab_size = 256; /* the data's, known once it is open */
     return ssa_config_check(&c, err);
