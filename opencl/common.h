@@ -6,7 +6,11 @@
 // WG and the other constants come as -D, and ON_CPU where the device is a processor. GROUP is the linear workgroup index where groups[0] was folded over x and y.
 #pragma OPENCL FP_CONTRACT ON
 #define GROUP ((uint)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
+#ifdef LANES_REVERSED // see host/shader/embed.h
+#define LANE (WG - 1u - (uint)get_local_id(0))
+#else
 #define LANE ((uint)get_local_id(0))
+#endif
 #define NEG (-1e30f)
 // SUB_GROUP is defined for Intel cards whose narrowest sub-group is 16 work-items (Xe-HPC, Xe2): left alone, their compiler takes 32
 // and spills in the kernels that hold tiles in registers. Those say NARROW. Nothing relies on the width.

@@ -173,6 +173,7 @@ static ssa_status build(ocl_device *d, dev_kernel *k, const dev_kernel_desc *des
     int n = snprintf(options, sizeof options, "-cl-std=CL1.2 -DACT=%d -DACT2=%d", desc->act, desc->act2);
     if (d->base.info.type == DEV_CPU) n += snprintf(options + n, sizeof options - (size_t)n, " -DON_CPU");
     if (d->sub_group) n += snprintf(options + n, sizeof options - (size_t)n, " -DSUB_GROUP=%u", d->sub_group);
+    if (kernel_lanes_reversed()) n += snprintf(options + n, sizeof options - (size_t)n, " -DLANES_REVERSED");
     for (int i = 0; i < desc->constant_count && n < (int)sizeof options; i++)
         n += snprintf(options + n, sizeof options - (size_t)n, " -D%s=%u", desc->constants[i].name, desc->constants[i].value);
     if (!s && n >= (int)sizeof options) s = ssa_fail(err, SSA_ERR_RUNTIME, "kernel %s: its constants do not fit a build line", desc->name);

@@ -17,7 +17,11 @@
 #define BOTH(b, T, name) layout(set = 0, binding = b, std430) buffer name##_buffer { T name[]; }
 #define PUSH layout(push_constant) uniform push_constants
 #define GROUP (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)
+#ifdef LANES_REVERSED // see host/shader/embed.h; a workgroup is WG invocations wide
+#define LANE (WG - 1u - gl_LocalInvocationID.x)
+#else
 #define LANE gl_LocalInvocationID.x
+#endif
 // 0.0, which no optimizer knows (only matmul has groups in z): rounded at compile time it would be a 16-bit constant, which 16-bit storage
 // alone does not allow.
 #define ZERO float(gl_WorkGroupID.z)

@@ -114,7 +114,7 @@ static void hash_source(key_walk *w, const char *text) {
     }
 }
 
-typedef struct { const char *kernel, *text; int act, act2; bool optimize, vulkan13; } job;
+typedef struct { const char *kernel, *text; int act, act2; bool optimize, vulkan13, reversed; } job;
 
 static bool cache_name(const job *j, char name[64]) {
     key_walk w = {.state = XXH3_createState()};
@@ -122,7 +122,8 @@ static bool cache_name(const job *j, char name[64]) {
     if (!w.state) return false;
     XXH3_128bits_reset(w.state);
     hash_source(&w, j->text);
-    snprintf(options, sizeof options, "%s act %d act2 %d opt %d vulkan13 %d", j->kernel, j->act, j->act2, j->optimize, j->vulkan13);
+    snprintf(options, sizeof options, "%s act %d act2 %d opt %d vulkan13 %d%s", j->kernel, j->act, j->act2, j->optimize, j->vulkan13,
+             j->reversed ? " reversed" : "");
     XXH3_128bits_update(w.state, options, strlen(options) + 1);
     XXH3_128bits_update(w.state, table.identity, strlen(table.identity) + 1);
     XXH128_hash_t h = XXH3_128bits_digest(w.state);
@@ -165,6 +166,7 @@ static ssa_status compile(const job *j, spirv *out, ssa_error *err) {
     snprintf(file, sizeof file, "%s.comp", j->kernel);
     table.shaderc_compile_options_add_macro_definition(options, "ACT", 3, act, 1);
     table.shaderc_compile_options_add_macro_definition(options, "ACT2", 4, act2, 1);
+    if (j->reversed) table.shaderc_compile_options_add_macro_definition(options, "LANES_REVERSED", 14, "1", 1);
     table.shaderc_compile_options_set_optimization_level(options,
                                                          j->optimize ? shaderc_optimization_level_performance : shaderc_optimization_level_zero);
     table.shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan,
@@ -197,6 +199,7 @@ ssa_status shader_compile(const char *kernel, const char *text, int act, int act
     void       *cached;
     snprintf(file, sizeof file, "%s.comp", kernel);
     job j = {.kernel = kernel, .text = text ? text : kernel_source(ssa_shader_sources, "shaders", file), .act = act, .act2 = act2};
+    j.reversed = kernel_lanes_reversed();
     if (!j.text) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "there is no Vulkan kernel %s (shaders/%s)", kernel, file);
     j.optimize = !(opt && !strcmp(opt, "0")) && !strstr(j.text, "#pragma optimize(off)");
     j.vulkan13 = strstr(j.text, "#pragma target(vulkan1.3)") != NULL;

@@ -49,6 +49,11 @@ static const char *file_source(const char *root, const char *folder, const char 
     return text;
 }
 
+bool kernel_lanes_reversed(void) {
+    const char *lanes = getenv("SSA_LANES");
+    return lanes && !strcmp(lanes, "reversed");
+}
+
 const char *kernel_source(const embedded_source *list, const char *folder, const char *name) {
     const char *root = getenv("SSA_KERNEL_DIR");
     const char *text = root && *root ? file_source(root, folder, name) : NULL;

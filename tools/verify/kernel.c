@@ -31,19 +31,8 @@ static void note_kernel(void *user, const char *kernel) {
 
 /* Whether the case's operation launches the kernel: a dry lowering on operands without contents. */
 static bool uses(bench *b, const verify_case *c, ssa_dtype act) {
-    ssa_op_info    info;
-    verify_operand o;
-    ssa_tensor     t[SSA_MAX_OPERANDS] = {{0}};
-    ssa_status     s = SSA_OK;
-    ssa_op_describe(c->op, &info);
-    for (int i = 0; i < info.count && !s; i++) {
-        verify_shape_of(c, &info.operand[i], i, &o);
-        s = ssa_tensor_create(b->ours, verify_dtype_of(c, &info.operand[i], act), o.rank, o.shape, &t[i]);
-    }
     b->used = false;
-    if (!s) s = ssa_kernels_of(b->ours, c->op, info.count, t, &c->attr, note_kernel, b);
-    for (int i = 0; i < info.count; i++) ssa_tensor_free(b->ours, &t[i]);
-    if (s) ssa_error_clear(ssa_context_error(b->ours));
+    kernels_of_case(b->ours, c, act, note_kernel, b);
     return b->used;
 }
 

@@ -6,6 +6,7 @@
  *   modes.c        ops, exact, grad, golden, stress, all
  *   determinism.c  operations and a training twice, also beside other work
  *   kernel.c       a user's kernel in the place of one of ours
+ *   kernels.c      which kernels an operation launches, and their list
  *   report.c, report_html.c, compare_runs.c   JSON, CSV, HTML; two reports side by side */
 #ifndef SSA_VERIFY_SESSION_H
 #define SSA_VERIFY_SESSION_H
@@ -71,6 +72,10 @@ ssa_status mode_determinism(session *s, const char *device, ssa_error *err);
 ssa_status mode_stress(session *s, const char *device, ssa_error *err);
 ssa_status mode_kernel(session *s, const char *device, ssa_error *err); /* device: one of kernel_api's */
 const char *kernel_api(const char *path); /* "vulkan" or "opencl" by the file's ending, or NULL */
+/* Names the kernels that a case launches (a dry lowering on operands without contents). */
+ssa_status kernels_of_case(ssa_context *ctx, const verify_case *c, ssa_dtype act, void (*each)(void *user, const char *kernel), void *user);
+/* Prints every kernel of a device with the operations that launch it, a line each; device "auto": vulkan, or else opencl. */
+ssa_status kernels_list(const char *device, ssa_error *err);
 int        mode_busy(const char *device); /* keeps a device busy until killed */
 
 /* Reports. html takes several and puts them side by side. */
