@@ -121,6 +121,11 @@ void session_row(void *user, const verify_row *row) {
         put_number(o, "err_device_vs_f64", row->device_wide);
         put_number(o, "err_cpu_vs_f64", row->cpu_wide);
     }
+    if (row->bits) {
+        char bits[17];
+        snprintf(bits, sizeof bits, "%016llx", (unsigned long long)row->bits);
+        cJSON_AddStringToObject(o, "bits", bits);
+    }
     cJSON_AddItemToArray(s->rows, o);
     if (row->status == VERIFY_OK) return;
     bool first = reasons_add(&s->reasons, row->status, reason);

@@ -34,6 +34,7 @@ typedef struct verify_row {
     double        ulp;         /* largest error in units of the last place of max(|want|, rms of the output); -1: not counted */
     double        device_wide; /* NMSE of the device against the CPU in f64, and of the CPU's f32 against it; -1: not computed */
     double        cpu_wide;
+    uint64_t      bits;        /* a hash of the device's output; 0: none */
     verify_status status;
     char          reason[640];  /* why it is not ok, or what exception applies; empty if neither */
 } verify_row;
@@ -49,6 +50,7 @@ typedef struct verify_options {
     bool        wide;    /* f32 cases once more in f64 */
     const char *variant; /* what the rows say */
     const char *ops;     /* extended regular expression over the operation's name; NULL: all of them */
+    const bool *stop;    /* no further case is run once it is set; NULL: all are */
 } verify_options;
 
 /* Every operation on ctx against the CPU: outputs poisoned, guard zones checked, run twice (the second time recorded and
