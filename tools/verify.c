@@ -11,7 +11,7 @@
 typedef struct arguments {
     const char *device, *json, *csv, *html, *as, *dtype;
     int64_t     seed, cases, only_case;
-    bool        quick, full;
+    bool        quick, full, list;
     const char *rest[32];
     int         rests;
 } arguments;
@@ -61,6 +61,8 @@ static ssa_status parse(int argc, char **argv, const char *name, arguments *a, s
         {"--cases", FLAG_I64, &a->cases, 1, 1e9, "stress: how many cases"},
         {"--case", FLAG_I64, &a->only_case, 0, 1e12, "stress: this case alone"},
         {"--as", FLAG_STRING, &a->as, 0, 0, "kernel: the name of the kernel that the file takes the place of"},
+        {"--list", FLAG_BOOL, &a->list, 0, 0, "kernel: the kernels there are, each with the operations that launch it"},
+        {"--first", FLAG_BOOL, &s->first, 0, 0, "stop at the first row that failed; kernel: time nothing"},
         {"--limits", FLAG_STRING, &s->limits, 0, 0, "a smaller device: shared=16384,range=134217728,groups=65535,push=128,subgroup=0,..."},
         {"--json", FLAG_STRING, &a->json, 0, 0, "file for everything"},
         {"--csv", FLAG_STRING, &a->csv, 0, 0, "file for the rows as a table"},
@@ -72,6 +74,7 @@ static ssa_status parse(int argc, char **argv, const char *name, arguments *a, s
     s->everything = !strcmp(name, "all");
     s->budget = isnan(budget) ? (s->everything && !a->full ? 330 : 0) : budget;
     s->options.full = a->full;
+    s->options.stop = &s->stop;
     s->options.seed = (uint64_t)a->seed;
     s->only_case = a->only_case;
     s->cases = a->cases ? a->cases : s->everything ? (a->full ? 1000 : 60) : (a->full ? 5000 : 300);
@@ -91,8 +94,10 @@ static ssa_status parse(int argc, char **argv, const char *name, arguments *a, s
 
 /* What a mode takes besides options. */
 static ssa_status take_rest(const char *name, const arguments *a, session *s, glob_t *found, ssa_error *err) {
+    if (a->list && (strcmp(name, "kernel") || a->rests)) return ssa_fail(err, SSA_ERR_INPUT, "--list is for verify kernel, without a file");
+    if (a->list) return SSA_OK;
     if (!strcmp(name, "kernel")) {
-        if (a->rests != 1 || !a->as) return ssa_fail(err, SSA_ERR_INPUT, "verify kernel needs one file and --as NAME");
+        if (a->rests != 1 || !a->as) return ssa_fail(err, SSA_ERR_INPUT, "verify kernel needs one file and --as NAME (--list names the kernels)");
         s->kernel_file = a->rest[0];
         s->kernel_as = a->as;
         return kernel_api(a->rest[0]) ? SSA_OK : ssa_fail(err, SSA_ERR_INPUT, "%s is not .comp (GLSL), .spv (SPIR-V) or .cl (OpenCL C)", a->rest[0]);
@@ -182,6 +187,10 @@ static int verify(const char *name, int argc, char **argv) {
     int        devices = 0;
     ssa_status status = parse(argc, argv, name, &a, &s, &err);
     if (!status) status = take_rest(name, &a, &s, &found, &err);
+    if (!status && a.list) {
+        status = kernels_list(a.device, &err);
+        return status ? complain(&err) : 0;
+    }
     if (!status) status = session_open(&s, &err);
     if (!status && s.kernel_file) status = kernel_devices(&s, a.device, device, &devices, &err);
     else if (!status) status = session_devices(&s, a.device, device, &devices, &err);

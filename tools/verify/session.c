@@ -101,6 +101,7 @@ void session_row(void *user, const verify_row *row) {
         snprintf(reason, sizeof reason, "%s; again: ssa verify stress --device %s --seed %llu --case %s", row->reason, row->device,
                  (unsigned long long)s->options.seed, k ? k + 5 : "?");
     }
+    if (s->first && row->status == VERIFY_FAILED) s->stop = true;
     t->count[row->status]++;
     s->total[row->status]++;
     if (row->status == VERIFY_OK && share > t->share) t->share = share;

@@ -30,6 +30,7 @@ typedef struct session {
     int            goldens;
     int64_t        cases, only_case;    /* stress: how many; one alone, or -1 */
     const char    *kernel_file, *kernel_as;
+    bool           first, stop;         /* --first: stop is set by the first row that failed */
     bool           everything;          /* mode all: passes do not repeat each other */
     const char    *limits;              /* --limits */
     session_tally  tally[SSA_OP_COUNT + 1]; /* of the pass at hand; the last: what is no operation */
