@@ -47,6 +47,8 @@ verify() { echo "$ssa verify $1 --device vulkan --quick --dtype f32 --filter ^$2
     found "off-by-one tail" '^FAILED ops rmsnorm .* (NaN|first bad)' $(verify ops rmsnorm)
     plant shaders reduce.glsl 's/^( +)barrier\(\);$/\1/'
     found "missing barrier" '^FAILED ops sum .* (NaN|first bad|other bits)' $(verify ops sum)
+    plant shaders reduce.glsl '22s/barrier\(\);//'
+    found "missing barrier that shows in one order of the lanes" '^FAILED ops lm_loss .* first bad' env SSA_LANES=reversed $(verify ops 'lm_loss f32')
     plant shaders attn_full.comp 's/where_upto\(key0 \+ 4u \* CX \+ j, t,/where_upto(key0 + 4u * CX + j, t + 1u,/'
     found "wrong causal edge" '^FAILED ops attn_full .* first bad' $(verify ops attn_full)
     plant shaders attn_sparse_bwd_dq.comp 's/p\.scale \* acc\[i\]/acc[i]/'

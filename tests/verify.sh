@@ -22,6 +22,8 @@ expect 2 'the cpu has no limits' "$ssa" verify ops --device cpu --limits shared=
 expect 2 'dtype is int4' "$ssa" verify ops --device cpu --dtype int4
 expect 2 'exclude each other' "$ssa" verify ops --device cpu --quick --full
 expect 2 'needs one file and --as NAME' "$ssa" verify kernel x.comp
+expect 2 'list is for verify kernel' "$ssa" verify ops --list
+expect 2 'cpu has no kernels' "$ssa" verify kernel --list --device cpu
 expect 2 'golden needs a model folder' "$ssa" verify golden --device cpu
 expect 2 'needs two reports' "$ssa" verify compare "$work/a.json"
 expect 2 'absent.json cannot be read' "$ssa" verify compare "$work/absent.json" "$work/absent.json"
@@ -56,6 +58,8 @@ driver() { # DEVICE FILES-ENDING ENVIRONMENT...
     expect 1 '^0 ok, [1-9][0-9]* failed' env "$@" "$ssa" verify kernel "$work/broken.$ending" --as rmsnorm --device "$device" --dtype f32
     expect 0 '^1$' sh -c '"$@" | grep -c FAILED' sh env "$@" "$ssa" verify kernel "$work/broken.$ending" --as rmsnorm --device "$device" --dtype f32
     expect 1 'nothing of add was verified on |nothing was verified on ' env "$@" "$ssa" verify ops --device "$device" --limits bindings=1 --filter '^add f32 E=17'
+    expect 1 '^0 ok, 1 failed|^[0-9]+ ok, [12] failed' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_wrong.$ending --as rmsnorm --device "$device" --first
+    expect 0 '^matmul +matmul lm_loss lm_loss_grad$' env "$@" "$ssa" verify kernel --list --device "$device"
     expect 2 'unknown limit colour' env "$@" "$ssa" verify ops --device "$device" --limits colour=3
     expect 2 'no case launches a kernel nonsense; there are .*rmsnorm' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as nonsense \
         --device "$device" --dtype f32
