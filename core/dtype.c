@@ -4,12 +4,12 @@
 
 size_t ssa_dtype_size(ssa_dtype dtype) {
     static const size_t size[SSA_DTYPE_COUNT] = {4, 2, 2, 4, 8};
-    return size[dtype];
+    return (unsigned)dtype < SSA_DTYPE_COUNT ? size[dtype] : 0;
 }
 
 const char *ssa_dtype_name(ssa_dtype dtype) {
     static const char *const name[SSA_DTYPE_COUNT] = {"f32", "bf16", "f16", "i32", "f64"};
-    return name[dtype];
+    return (unsigned)dtype < SSA_DTYPE_COUNT ? name[dtype] : "no dtype";
 }
 
 static inline uint32_t bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }

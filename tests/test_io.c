@@ -217,6 +217,33 @@ START_TEST(folder) {
 }
 END_TEST
 
+/* What is no dtype of ours opens too: whether it matters is the reader's to say. */
+START_TEST(foreign_types) {
+    static const char header[] = "{\"i\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[0,16]},\"b\":{\"dtype\":\"BOOL\",\"shape\":[3],"
+        "\"data_offsets\":[16,19]},\"f\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[19,20]},\"n\":{\"dtype\":\"F3_NEW\",\"shape\":[9],"
+        "\"data_offsets\":[20,24]},\"d\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1],\"data_offsets\":[24,28]}}";
+    static const struct { const char *name, *type; int rank; int64_t bytes; } want[] = {
+        {"i", "I64", 1, 16}, {"b", "BOOL", 1, 3}, {"f", "F4", 1, 1}, {"n", "F3_NEW", 1, 4}, {"d", "F32", 5, 4}};
+    char     file[8 + sizeof header - 1 + 28] = {0};
+    uint64_t n = sizeof header - 1;
+    memcpy(file, &n, 8);
+    memcpy(file + 8, header, n);
+    put("foreign.safetensors", file, sizeof file);
+    ssa_safetensors *st = open_ok(at("foreign.safetensors"));
+    for (int i = 0; i < 5; i++) {
+        const ssa_file_tensor *t = ssa_safetensors_at(st, i);
+        ck_assert_str_eq(t->name, want[i].name);
+        ck_assert_str_eq(t->type, want[i].type);
+        ck_assert(t->dtype == SSA_DTYPE_COUNT && t->rank == want[i].rank && t->bytes == want[i].bytes);
+    }
+    ck_assert(ssa_dtype_size(SSA_DTYPE_COUNT) == 0 && ssa_dtype_name(SSA_DTYPE_COUNT));
+    ssa_safetensors_close(st);
+    put("adapter_config.json", "{}", 2);
+    put("model.safetensors", file, sizeof file);
+    fails(dir, dir, "holds an adapter (adapter_config.json)");
+}
+END_TEST
+
 /* -- hostile files ---------------------------------------------------------------------------------------------------------- */
 
 /* A file of this header and data_bytes of zeros must be refused, naming the file and `why`. */
@@ -244,8 +271,8 @@ START_TEST(hostile_headers) {
     hostile("{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "tensor x: its shape is missing");
     hostile("{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "tensor x: its data_offsets are not");
     hostile("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "tensor x has two entries shape");
-    hostile("{" T("x", "I64", "[1]", "[0,8]") "}", 8, "tensor x has dtype I64");
-    hostile("{" T("x", "f32", "[1]", "[0,4]") "}", 4, "tensor x has dtype f32");
+    hostile("{" T("x", "I64", "[1]", "[0,4]") "}", 4, "tensor x: its shape needs 8 bytes");
+    hostile("{" T("x", "F4", "[3]", "[0,1]") "}", 1, "tensor x: its shape needs 2 bytes");
     hostile("{" T("x", "F32", "{}", "[0,4]") "}", 4, "tensor x: its shape is an object");
     hostile("{" T("x", "F32", "[-1]", "[0,4]") "}", 4, "tensor x: dimension 0");
     hostile("{" T("x", "F32", "[1,0.5]", "[0,4]") "}", 4, "tensor x: dimension 1");
@@ -256,7 +283,7 @@ START_TEST(hostile_headers) {
     hostile("{" T("x", "F32", "[4611686018427387904]", "[0,4]") "}", 4, "tensor x: dimension 0");
     hostile("{" T("x", "F32", "[2147483648,1073741825]", "[0,4]") "}", 4, "tensor x: its shape is too large");
     hostile("{" T("x", "F32", "[4294967296,4294967296,0]", "[0,0]") "}", 0, "tensor x: its shape is too large");
-    hostile("{" T("x", "F32", "[1,1,1,1,1]", "[0,4]") "}", 4, "tensor x has 5 dimensions");
+    hostile("{" T("x", "F32", "[1,1,1,1,2]", "[0,4]") "}", 4, "tensor x: its shape needs 8 bytes");
     hostile("{" T("x", "F32", "[1]", "[0,4,8]") "}", 4, "tensor x: its data_offsets are not");
     hostile("{" T("x", "F32", "[1]", "[-4,0]") "}", 4, "tensor x: its data_offsets are not");
     hostile("{" T("x", "F32", "[1]", "[0,4.5]") "}", 4, "tensor x: its data_offsets are not");
@@ -269,7 +296,7 @@ START_TEST(hostile_headers) {
     hostile("{" T("x", "F32", "[1]", "[0,4]") "," T("y", "F32", "[1]", "[8,12]") "}", 12, "bytes 4 to 8 of the data, before tensor y");
     hostile("{" T("x", "F32", "[1]", "[0,4]") "}", 5, "end at byte 4 of the data, the file has 5");
     hostile("{" T("x", "F32", "[1]", "[0,4]") "," T("x", "F32", "[1]", "[4,8]") "}", 8, "tensor x appears twice");
-    hostile("{" T("a\\nb\\u001b[31m", "I8", "[1]", "[0,1]") "}", 1, "tensor a?b?[31m has dtype I8");
+    hostile("{" T("a\\nb\\u001b[31m", "I8", "[1]", "[0,2]") "}", 2, "tensor a?b?[31m: its shape needs 1 bytes");
     hostile("{\"__metadata__\":3}", 0, "__metadata__ is a number");
     hostile("{\"__metadata__\":{\"k\":3}}", 0, "__metadata__ entry k is a number");
     hostile("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "__metadata__ appears twice");
@@ -312,8 +339,8 @@ START_TEST(long_names) { /* neither a path nor a name pushes the reason out of t
     memset(name, 'n', 2000);
     memcpy(name + 1990, ".weight", 7);
     name[2000] = 0;
-    snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", name);
-    hostile(header, 8, ".weightnnn has dtype I64");
+    snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[0,8]}}", name);
+    hostile(header, 8, ".weightnnn: its shape needs 16 bytes");
 }
 END_TEST
 
@@ -364,7 +391,7 @@ START_TEST(mutated) { /* whatever opens must be readable to its last byte; the s
         }
         for (int i = 0; i < ssa_safetensors_count(st); i++) {
             const ssa_file_tensor *t = ssa_safetensors_at(st, i);
-            for (size_t b = 0; b < (size_t)t->elements * ssa_dtype_size(t->dtype); b++) sum += ((const unsigned char *)t->data)[b];
+            for (int64_t b = 0; b < t->bytes; b++) sum += ((const unsigned char *)t->data)[b];
             ck_assert_ptr_eq(ssa_safetensors_find(st, t->name), t);
         }
         ssa_safetensors_close(st);
@@ -452,6 +479,7 @@ int main(void) {
     tcase_add_test(c, no_tensors);
     tcase_add_test(c, write_refuses);
     tcase_add_test(c, folder);
+    tcase_add_test(c, foreign_types);
     tcase_add_test(c, hostile_headers);
     tcase_add_test(c, hostile_lengths);
     tcase_add_test(c, long_names);

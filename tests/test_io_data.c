@@ -1,8 +1,6 @@
-/* config.json, tokens, rows and random numbers. */
+/* Tokens, rows and random numbers. */
 #include "suite.h"
-#include "ssa/config.h"
 #include "ssa/io.h"
-#include "ssa/ops.h"
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
@@ -41,127 +39,6 @@ static void put(const char *name, const void *data, size_t bytes) {
 }
 
 static void says(const ssa_error *err, const char *text) { ck_assert_msg(strstr(err->text, text), "\"%s\" lacks \"%s\"", err->text, text); }
-
-/* -- config.json ------------------------------------------------------------------------------------------------------------ */
-
-#define NEEDED "\"vocab_size\":256,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":4"
-
-static ssa_model_config read_ok(const char *json) {
-    ssa_error err = {0};
-    ssa_model_config c;
-    put("config.json", json, strlen(json));
-    ck_assert_msg(!ssa_config_read(dir, &c, &err), "%s", err.text);
-    return c;
-}
-
-static void refused(const char *json, const char *why) {
-    ssa_error err = {0};
-    ssa_model_config c;
-    put("config.json", json, strlen(json));
-    ck_assert_msg(ssa_config_read(dir, &c, &err) == SSA_ERR_INPUT, "%s was read", json);
-    says(&err, at("config.json"));
-    says(&err, why);
-}
-
-START_TEST(config_defaults) {
-    ssa_model_config c = read_ok("{" NEEDED "}");
-    ck_assert_int_eq(c.n_kv_heads, 4);
-    ck_assert_int_eq(c.head_dim, 16);
-    ck_assert_int_eq(c.block_size, 16);
-    ck_assert_int_eq(c.top_k, 16);
-    ck_assert(c.rms_norm_eps == 1e-5f && c.rope_theta == 500000 && c.tie_word_embeddings && c.rope_factor == 0);
-    ck_assert(c.score == SSA_SCORE_SOFTMAX && c.select == SSA_SELECT_EXACT && c.loss == SSA_LOSS_SMOOTHL1 && !c.share_per_head && c.align_gated);
-    ck_assert(c.alpha == 10 && c.p_full == 0.5f);
-    c = read_ok("{" NEEDED ",\"head_dim\":null,\"rope_scaling\":null,\"window_size\":0,\"unknown\":{\"x\":[1]},\"model_type\":\"llama\","
-                "\"hidden_act\":\"silu\",\"num_key_value_heads\":2,\"rope_theta\":10000,\"tie_word_embeddings\":false,\"block_counts\":4}");
-    ck_assert(c.head_dim == 16 && c.n_kv_heads == 2 && c.rope_theta == 10000 && !c.tie_word_embeddings && c.top_k == 4);
-    c = read_ok("{" NEEDED ",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1234.5}}");
-    ck_assert(c.rope_theta == 1234.5 && c.rope_factor == 0);
-    c = read_ok("{" NEEDED ",\"rope_scaling\":{\"type\":\"llama3\",\"factor\":32.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
-                "\"original_max_position_embeddings\":8192}}");
-    ck_assert(c.rope_factor == 32 && c.rope_low_freq_factor == 1 && c.rope_high_freq_factor == 4 && c.rope_original_length == 8192);
-}
-END_TEST
-
-START_TEST(config_roundtrip) {
-    ssa_error err = {0};
-    ssa_model_config back, c;
-    char *a, *b;
-    size_t na, nb;
-    ssa_config_default(&c);
-    c.vocab_size = 300, c.hidden_size = 96, c.intermediate_size = 160, c.n_layers = 3, c.n_heads = 6, c.n_kv_heads = 2, c.head_dim = 18;
-    c.block_size = 32, c.top_k = 7, c.rms_norm_eps = 1.2345678e-6f, c.rope_theta = 1e6 / 3, c.max_position_embeddings = 4096;
-    c.tie_word_embeddings = false, c.initializer_range = 0.1f / 3, c.rope_factor = 8.1, c.rope_low_freq_factor = 1.0 / 3;
-    c.rope_high_freq_factor = 4, c.rope_original_length = 8192, c.score = SSA_SCORE_DOT, c.select = SSA_SELECT_COMPAT, c.loss = SSA_LOSS_L2;
-    c.share_per_head = true, c.align_gated = false, c.alpha = 1.0f / 3, c.p_full = 1;
-    ck_assert_msg(!ssa_config_write(dir, &c, &err), "%s", err.text);
-    ck_assert_msg(!ssa_file_read(at("config.json"), 1 << 16, &a, &na, &err), "%s", err.text);
-    ck_assert_msg(!ssa_config_read(dir, &back, &err), "%s", err.text);
-#define SAME(field) ck_assert_msg(back.field == c.field, #field)
-    SAME(vocab_size); SAME(hidden_size); SAME(intermediate_size); SAME(n_layers); SAME(n_heads); SAME(n_kv_heads); SAME(head_dim);
-    SAME(block_size); SAME(top_k); SAME(rms_norm_eps); SAME(rope_theta); SAME(max_position_embeddings); SAME(tie_word_embeddings);
-    SAME(initializer_range); SAME(rope_factor); SAME(rope_low_freq_factor); SAME(rope_high_freq_factor); SAME(rope_original_length);
-    SAME(score); SAME(select); SAME(loss); SAME(share_per_head); SAME(align_gated); SAME(alpha); SAME(p_full);
-    ck_assert_msg(!ssa_config_write(dir, &back, &err), "%s", err.text);
-    ck_assert_msg(!ssa_file_read(at("config.json"), 1 << 16, &b, &nb, &err), "%s", err.text);
-    ck_assert(na == nb && !memcmp(a, b, na));
-    free(a);
-    free(b);
-}
-END_TEST
-
-START_TEST(config_errors) {
-    ssa_error err = {0};
-    ssa_model_config c;
-    ck_assert_int_eq(ssa_config_read(at("nowhere"), &c, &err), SSA_ERR_INPUT);
-    says(&err, "nowhere/config.json cannot be opened");
-    refused("", "not JSON");
-    refused("[1]", "a list where an object");
-    refused("{" NEEDED, "not JSON");
-    refused("{\"vocab_size\":256}", "hidden_size is missing");
-    refused("{\"vocab_size\":256,\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":\"four\"}",
-            "num_attention_heads is a string where a whole number is needed");
-    refused("{\"vocab_size\":null," NEEDED "}", "vocab_size is missing");
-    refused("{\"vocab_size\":2.5," NEEDED "}", "vocab_size 2.5 is not a whole number");
-    refused("{\"vocab_size\":-1," NEEDED "}", "vocab_size -1 is not a whole number");
-    refused("{\"vocab_size\":1e12," NEEDED "}", "vocab_size 1000000000000 is out of range");
-    refused("{\"num_hidden_layers\":5000000000," NEEDED "}", "num_hidden_layers 5000000000 is out of range");
-    refused("{\"num_hidden_layers\":0," NEEDED "}", "num_hidden_layers 0 is out of range");
-    refused("{\"num_attention_heads\":0," NEEDED "}", "num_attention_heads 0");
-    refused("{\"num_attention_heads\":5," NEEDED "}", "hidden_size 64 is not divisible by num_attention_heads 5");
-    refused("{" NEEDED ",\"num_key_value_heads\":3}", "num_attention_heads 4 is not divisible by num_key_value_heads 3");
-    refused("{" NEEDED ",\"num_key_value_heads\":0}", "num_key_value_heads 0 is out of range");
-    refused("{" NEEDED ",\"head_dim\":33}", "head_dim 33 is odd");
-    refused("{" NEEDED ",\"head_dim\":512}", "head_dim 512 is out of range 2..256");
-    refused("{" NEEDED ",\"head_dim\":0}", "head_dim 0 is out of range");
-    refused("{" NEEDED ",\"block_counts\":0}", "top_k 0 is out of range 1..1024");
-    refused("{" NEEDED ",\"block_size\":0}", "block_size 0 is out of range 1..4096");
-    refused("{" NEEDED ",\"ssa_select\":\"compat\",\"block_counts\":9}", "top_k 9 with select compat");
-    refused("{" NEEDED ",\"ssa_select\":\"other\"}", "ssa_select other is unknown, it is exact or compat");
-    refused("{" NEEDED ",\"ssa_score\":1}", "ssa_score is a number where a string");
-    refused("{" NEEDED ",\"ssa_p_full\":1.5}", "p_full 1.5 is out of range 0..1");
-    refused("{" NEEDED ",\"ssa_alpha\":-1}", "alpha -1 is out of range");
-    refused("{" NEEDED ",\"ssa_alpha\":1e999}", "ssa_alpha is too large");
-    refused("{" NEEDED ",\"rms_norm_eps\":\"small\"}", "rms_norm_eps is a string where a number");
-    refused("{" NEEDED ",\"rms_norm_eps\":0}", "rms_norm_eps 0 is out of range");
-    refused("{" NEEDED ",\"rope_theta\":-1}", "rope_theta -1 is out of range");
-    refused("{" NEEDED ",\"tie_word_embeddings\":1}", "tie_word_embeddings is a number where true or false");
-    refused("{" NEEDED ",\"hidden_act\":\"gelu\"}", "hidden_act gelu is not supported");
-    refused("{" NEEDED ",\"model_type\":\"qwen2\"}", "model_type qwen2 is not supported");
-    refused("{" NEEDED ",\"attention_bias\":true}", "attention_bias true is not supported");
-    refused("{" NEEDED ",\"mlp_bias\":true}", "mlp_bias true is not supported");
-    refused("{" NEEDED ",\"window_size\":512}", "window_size 512 is not supported");
-    refused("{" NEEDED ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}", "rope_type yarn is not supported");
-    refused("{" NEEDED ",\"rope_scaling\":{\"factor\":2}}", "rope_type of rope_scaling is missing");
-    refused("{" NEEDED ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":2}}", "low_freq_factor is missing");
-    refused("{" NEEDED ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":2,\"low_freq_factor\":4,\"high_freq_factor\":4,"
-            "\"original_max_position_embeddings\":8192}}", "low_freq_factor 4 and high_freq_factor 4");
-    ssa_config_default(&c); /* no sizes yet */
-    ssa_error_clear(&err);
-    ck_assert_int_eq(ssa_config_check(&c, &err), SSA_ERR_INPUT);
-    says(&err, "vocab_size 0 is out of range");
-}
-END_TEST
 
 /* -- tokens ----------------------------------------------------------------------------------------------------------------- */
 
@@ -356,9 +233,6 @@ int main(void) {
     TCase *c = tcase_create("data");
     tcase_set_timeout(c, 120);
     tcase_add_checked_fixture(c, make_dir, remove_dir);
-    tcase_add_test(c, config_defaults);
-    tcase_add_test(c, config_roundtrip);
-    tcase_add_test(c, config_errors);
     tcase_add_test(c, tokens_bytes);
     tcase_add_test(c, tokens_shards);
     tcase_add_test(c, rows);

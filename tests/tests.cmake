@@ -82,6 +82,16 @@ foreach(source IN LISTS TEST_SOURCES)
   ssa_test(${name} ${target} LANES ${TEST_${name}_LANES} TIMEOUT ${TEST_${name}_TIMEOUT})
 endforeach()
 
+# The fuzz targets' corpora, replayed (tests/fuzz/run.sh looks for new inputs).
+file(GLOB FUZZ_SOURCES CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(source IN LISTS FUZZ_SOURCES)
+  get_filename_component(target ${source} NAME_WE)
+  string(REPLACE fuzz_ "" name ${target})
+  add_executable(replay_${name} ${source} tests/fuzz/replay.c)
+  target_link_libraries(replay_${name} PRIVATE ssa_inside)
+  ssa_test(fuzz.${name} replay_${name} tests/fuzz/corpus/${name} TIMEOUT 120)
+endforeach()
+
 # Every kernel variant through AMD's compiler, without AMD's hardware (RADV's null device); spills are failures.
 file(GLOB RADV /usr/share/vulkan/icd.d/radeon_icd*.json)
 list(APPEND RADV absent)

@@ -1,6 +1,5 @@
 /* Command-line flags. */
 #include "command.h"
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +24,13 @@ static void help(const char *usage, const flag *flags, int count) {
 }
 
 static ssa_status set(const flag *f, const char *value, ssa_error *err) {
-    char *end;
     if (!value) return ssa_fail(err, SSA_ERR_INPUT, "%s needs a value", f->name);
     if (f->kind == FLAG_STRING) {
         *(const char **)f->to = value;
         return SSA_OK;
     }
-    errno = 0;
-    double d = strtod(value, &end);
-    if (end == value || *end || errno || !isfinite(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", f->name, value);
+    double d;
+    if (!ssa_number_read(value, &d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", f->name, value);
     if (f->kind == FLAG_I64 && d != floor(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a whole number is needed", f->name, value);
     if (d < f->min || d > f->max) return ssa_fail(err, SSA_ERR_INPUT, "%s %s is out of range %.12g..%.12g", f->name, value, f->min, f->max);
     if (f->kind == FLAG_I64) *(int64_t *)f->to = (int64_t)d; else *(double *)f->to = d;

@@ -4,6 +4,7 @@
 
 #include "ssa/io.h"
 #include <cjson/cJSON.h>
+#include <locale.h>
 #include <sys/stat.h>
 
 /* A name or path as it may stand in a sentence: control characters become '?', of long ones the end is kept.
@@ -41,8 +42,14 @@ void       io_writer_abandon(io_writer *w);
  * hostile text of this size (64 bytes for every two) fits into memory. */
 enum { IO_JSON_LIMIT = 16 << 20 };
 
+/* Between these two calls this thread's locale is "C": number.c has the calls for single numbers. 0: it could not be set. */
+locale_t io_locale_plain(void);
+void     io_locale_back(locale_t before);
+
 /* Parses a JSON object; `what` names it in the sentence. The text needs no 0 behind it. Freed with cJSON_Delete. */
 ssa_status io_json_parse(const char *what, const void *text, size_t bytes, cJSON **out, ssa_error *err);
+/* JSON as text in malloc'ed memory, numbers with a point in every locale; NULL where memory ran out. */
+char *io_json_print(const cJSON *json, bool formatted);
 /* Whether the value is a whole number in 0..2^53, the range in which a JSON number is exact. */
 bool io_json_whole(const cJSON *value, int64_t *out);
 /* "a string", "null", ...: what a value is, for sentences about what it should have been. */

@@ -16,7 +16,9 @@ ssa_status io_json_parse(const char *what, const void *text, size_t bytes, cJSON
     char *copy = calloc(1, bytes + PADDING);
     if (!copy) return ssa_fail(err, SSA_ERR_MEMORY, "%s: no memory for %zu bytes of JSON", io_show(what).text, bytes);
     memcpy(copy, text, bytes);
+    locale_t before = io_locale_plain(); /* cJSON follows the locale's decimal sign, where that is a single byte */
     cJSON *json = cJSON_ParseWithLengthOpts(copy, bytes + 1, &end, 1);
+    io_locale_back(before);
     size_t at = end ? (size_t)(end - copy) : 0;
     free(copy);
     if (!json) return ssa_fail(err, SSA_ERR_INPUT, "%s: not JSON, the text breaks near byte %zu", io_show(what).text, at);
@@ -27,6 +29,13 @@ ssa_status io_json_parse(const char *what, const void *text, size_t bytes, cJSON
     }
     *out = json;
     return SSA_OK;
+}
+
+char *io_json_print(const cJSON *json, bool formatted) {
+    locale_t before = io_locale_plain();
+    char *text = formatted ? cJSON_Print(json) : cJSON_PrintUnformatted(json);
+    io_locale_back(before);
+    return text;
 }
 
 bool io_json_whole(const cJSON *value, int64_t *out) {

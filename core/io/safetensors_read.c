@@ -28,22 +28,26 @@ struct ssa_safetensors {
 #define FAIL(...) return ssa_fail(err, SSA_ERR_INPUT, __VA_ARGS__)
 #define SHOW(s) io_show(s).text
 
-static bool find_dtype(const char *name, ssa_dtype *out) {
-    static const char *const names[SSA_DTYPE_COUNT] = {[SSA_F32] = "F32", [SSA_BF16] = "BF16", [SSA_F16] = "F16", [SSA_I32] = "I32",
-        [SSA_F64] = "F64"};
-    for (int i = 0; i < SSA_DTYPE_COUNT; i++) {
-        if (strcmp(name, names[i])) continue;
-        *out = (ssa_dtype)i;
-        return true;
-    }
-    return false;
+/* The types that the format has, with their size, and those of them that become a dtype. */
+static const struct type { const char *name; int bits; ssa_dtype dtype; } types[] = {
+    {"F32", 32, SSA_F32}, {"BF16", 16, SSA_BF16}, {"F16", 16, SSA_F16}, {"I32", 32, SSA_I32}, {"F64", 64, SSA_F64},
+#define OTHER(name, bits) {name, bits, SSA_DTYPE_COUNT}
+    OTHER("BOOL", 8), OTHER("U8", 8), OTHER("I8", 8), OTHER("I16", 16), OTHER("U16", 16), OTHER("U32", 32), OTHER("I64", 64), OTHER("U64", 64),
+    OTHER("F8_E5M2", 8), OTHER("F8_E4M3", 8), OTHER("F8_E8M0", 8), OTHER("F6_E2M3", 6), OTHER("F6_E3M2", 6), OTHER("F4", 4), OTHER("C64", 64),
+#undef OTHER
+};
+
+static const struct type *find_type(const char *name) {
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strcmp(name, types[i].name)) return &types[i];
+    return NULL;
 }
 
 /* One entry of the header: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}. */
 static ssa_status parse_tensor(const char *file, const cJSON *item, int64_t data_bytes, entry *out, ssa_error *err) {
     const cJSON *dtype = NULL, *shape = NULL, *offsets = NULL, *field;
     ssa_file_tensor *t = &out->t;
-    int64_t bytes;
+    int64_t bits;
     *out = (entry){.t = {.name = item->string, .elements = 1, .shape = {1}}};
     if (!cJSON_IsObject(item)) FAIL("%s: tensor %s is %s where an object is needed", SHOW(file), SHOW(t->name), io_json_kind(item));
     cJSON_ArrayForEach(field, item) {
@@ -55,20 +59,20 @@ static ssa_status parse_tensor(const char *file, const cJSON *item, int64_t data
         if (slot) *slot = field;
     }
     if (!cJSON_IsString(dtype)) FAIL("%s: tensor %s: its dtype is %s where a string is needed", SHOW(file), SHOW(t->name), io_json_kind(dtype));
-    if (!find_dtype(dtype->valuestring, &t->dtype)) FAIL("%s: tensor %s has dtype %s, only F32, BF16, F16, I32 and F64 are read", SHOW(file),
-                                                         SHOW(t->name), SHOW(dtype->valuestring));
+    t->type = dtype->valuestring;
+    const struct type *type = find_type(t->type); /* NULL: a type from after this program; the bytes are the offsets' */
+    t->dtype = type ? type->dtype : SSA_DTYPE_COUNT;
     if (!cJSON_IsArray(shape)) FAIL("%s: tensor %s: its shape is %s where a list is needed", SHOW(file), SHOW(t->name), io_json_kind(shape));
     cJSON_ArrayForEach(field, shape) {
         int64_t size;
-        if (t->rank == SSA_MAX_RANK) FAIL("%s: tensor %s has %d dimensions, at most %d are read", SHOW(file), SHOW(t->name),
-                                          cJSON_GetArraySize(shape), SSA_MAX_RANK);
         if (!io_json_whole(field, &size)) FAIL("%s: tensor %s: dimension %d of its shape is not a whole number of 0 or more", SHOW(file),
                                                SHOW(t->name), t->rank);
         if (__builtin_mul_overflow(t->elements, size, &t->elements)) FAIL("%s: tensor %s: its shape is too large", SHOW(file), SHOW(t->name));
-        t->shape[t->rank++] = size;
+        if (t->rank < SSA_MAX_RANK) t->shape[t->rank] = size;
+        t->rank++;
     }
-    if (__builtin_mul_overflow(t->elements, (int64_t)ssa_dtype_size(t->dtype), &bytes)) FAIL("%s: tensor %s: its shape is too large", SHOW(file),
-                                                                                             SHOW(t->name));
+    if (t->rank > SSA_MAX_RANK) t->dtype = SSA_DTYPE_COUNT;
+    if (__builtin_mul_overflow(t->elements, type ? type->bits : 1, &bits)) FAIL("%s: tensor %s: its shape is too large", SHOW(file), SHOW(t->name));
     if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 || !io_json_whole(cJSON_GetArrayItem(offsets, 0), &out->begin) ||
         !io_json_whole(cJSON_GetArrayItem(offsets, 1), &out->end))
         FAIL("%s: tensor %s: its data_offsets are not two whole numbers of 0 or more", SHOW(file), SHOW(t->name));
@@ -76,9 +80,10 @@ static ssa_status parse_tensor(const char *file, const cJSON *item, int64_t data
                                     (long long)out->begin, (long long)out->end);
     if (out->end > data_bytes) FAIL("%s: tensor %s ends at byte %lld of the data, the file has %lld", SHOW(file), SHOW(t->name), (long long)out->end,
                                     (long long)data_bytes);
-    if (out->end - out->begin != bytes)
-        FAIL("%s: tensor %s: its shape needs %lld bytes, its data_offsets give %lld", SHOW(file), SHOW(t->name), (long long)bytes,
-             (long long)(out->end - out->begin));
+    t->bytes = out->end - out->begin;
+    if (type && (bits % 8 || t->bytes != bits / 8))
+        FAIL("%s: tensor %s: its shape needs %lld bytes, its data_offsets give %lld", SHOW(file), SHOW(t->name), (long long)(bits / 8 + (bits % 8 != 0)),
+             (long long)t->bytes);
     return SSA_OK;
 }
 
@@ -115,9 +120,9 @@ static ssa_status check_cover(const char *file, const entry *e, int n, int64_t d
 /* Points the tensor at its data. Most writers pad their header, so that the map's own alignment serves; where not, arithmetic on
  * the map would be on misaligned pointers, and the tensor gets a copy. */
 static ssa_status place(const char *file, entry *e, const unsigned char *data, ssa_error *err) {
-    size_t bytes = (size_t)(e->end - e->begin);
+    size_t bytes = (size_t)e->t.bytes;
     e->t.data = data + e->begin;
-    if (!bytes || (uintptr_t)e->t.data % ssa_dtype_size(e->t.dtype) == 0) return SSA_OK;
+    if (!bytes || e->t.dtype == SSA_DTYPE_COUNT || (uintptr_t)e->t.data % ssa_dtype_size(e->t.dtype) == 0) return SSA_OK;
     e->copy = malloc(bytes);
     if (!e->copy) return ssa_fail(err, SSA_ERR_MEMORY, "%s: no memory for tensor %s", SHOW(file), SHOW(e->t.name));
     memcpy(e->copy, e->t.data, bytes);
@@ -234,12 +239,26 @@ static ssa_status open_index(ssa_safetensors *st, const char *dir, const char *p
     return status;
 }
 
+/* Weights beside the model that others would merge into it. */
+static ssa_status refuse_adapters(const char *dir, ssa_error *err) {
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
+    struct stat info;
+    for (int i = 0; i < 2; i++) {
+        char *path = io_join(dir, names[i]);
+        bool there = path && !stat(path, &info);
+        free(path);
+        if (there) FAIL("%s holds an adapter (%s), which is not applied: merge it into the weights first", SHOW(dir), names[i]);
+    }
+    return SSA_OK;
+}
+
 static ssa_status open_path(ssa_safetensors *st, const char *path, ssa_error *err) {
     struct stat info;
     if (stat(path, &info) || !S_ISDIR(info.st_mode)) {
         SSA_TRY(add_file(st, path, err)); /* says what is wrong with a path that is not there */
         return index_names(st, path, err);
     }
+    SSA_TRY(refuse_adapters(path, err));
     char *single = io_join(path, "model.safetensors"), *index = io_join(path, "model.safetensors.index.json");
     ssa_status status;
     if (!single || !index) {

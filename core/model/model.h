@@ -89,6 +89,12 @@ static inline layer_acts *acts_of(const ssa_model *m, int l) { return &m->acts[m
 /* params.c */
 ssa_status params_declare(ssa_model *m);  /* names, shapes, places */
 ssa_status params_allocate(ssa_model *m);
+/* Where values from outside go: the masters, or in inference the weights themselves. */
+ssa_tensor params_home(const ssa_model *m, int i);
+/* Stored weights from the masters, moments to 0: after any change of the masters from outside. */
+ssa_status params_changed(ssa_model *m);
+/* n floats on the host, to be freed. */
+ssa_status params_array(ssa_model *m, int64_t n, float **out);
 /* memory.c: checks config and options, then makes every tensor. */
 ssa_status model_allocate(ssa_model *m);
 void       model_release(ssa_model *m);

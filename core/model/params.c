@@ -1,6 +1,5 @@
-/* Parameters: names and places, first values, files. */
+/* Parameters: names and places, first values. */
 #include "model.h"
-#include "finite.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +17,9 @@ static int add(ssa_model *m, const char *name, int64_t rows, int64_t columns) {
     return m->param_count++;
 }
 
+/* Names fit: the longest, with layer 4095 (ssa_config_check allows no more), has 54 characters. */
 static int add_layer(ssa_model *m, int l, const char *name, int64_t rows, int64_t columns) {
-    char full[96];
+    char full[sizeof m->params->info.name];
     snprintf(full, sizeof full, "model.layers.%d.%s.weight", l, name);
     return add(m, full, rows, columns);
 }
@@ -111,8 +111,7 @@ ssa_tensor ssa_model_param_tensor(const ssa_model *m, int i, ssa_param_kind kind
 
 /* -- values ------------------------------------------------------------------------------------------------------------ */
 
-/* Stored weights from the masters, moments to 0: after any change of the masters from outside. */
-static ssa_status masters_changed(ssa_model *m) {
+ssa_status params_changed(ssa_model *m) {
     for (int i = 0; i < m->segment_count && m->options.training; i++) {
         segment *s = &m->segments[i];
         if (m->options.dtype != SSA_F32) SSA_TRY(SSA_CALL(m->ctx, SSA_CAST, SSA_T(s->master, s->weight), .value = 0));
@@ -122,10 +121,9 @@ static ssa_status masters_changed(ssa_model *m) {
     return SSA_OK;
 }
 
-/* Where values from outside go: the masters, or in inference the weights themselves. */
-static ssa_tensor home(const ssa_model *m, int i) { return ssa_model_param_tensor(m, i, m->options.training ? SSA_PARAM_MASTER : SSA_PARAM_WEIGHT); }
+ssa_tensor params_home(const ssa_model *m, int i) { return ssa_model_param_tensor(m, i, m->options.training ? SSA_PARAM_MASTER : SSA_PARAM_WEIGHT); }
 
-static ssa_status host_array(ssa_model *m, int64_t n, float **out) {
+ssa_status params_array(ssa_model *m, int64_t n, float **out) {
     *out = malloc((size_t)n * sizeof **out);
     return *out ? SSA_OK : ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory: %lld bytes for a parameter", (long long)n * 4);
 }
@@ -134,114 +132,14 @@ ssa_status ssa_model_init(ssa_model *m, uint64_t seed) {
     for (int i = 0; i < m->param_count; i++) {
         int64_t    n = m->params[i].info.shape[0] * m->params[i].info.shape[1];
         float     *values;
-        SSA_TRY(host_array(m, n, &values));
+        SSA_TRY(params_array(m, n, &values));
         bool matrix = m->params[i].info.decay;
 #pragma omp parallel for
         for (int64_t e = 0; e < n; e++)
             values[e] = matrix ? (float)(m->config.initializer_range * ssa_normal(seed, SSA_STREAM_WEIGHTS + (uint64_t)i, (uint64_t)e)) : 1.0f;
-        ssa_status s = ssa_write_f32(m->ctx, home(m, i), values);
+        ssa_status s = ssa_write_f32(m->ctx, params_home(m, i), values);
         free(values);
         SSA_TRY(s);
     }
-    return masters_changed(m);
-}
-
-/* Finds a parameter in a file and checks its shape. */
-static ssa_status find(ssa_model *m, const ssa_safetensors *st, const char *name, const ssa_param *p, const ssa_file_tensor **out) {
-    ssa_error             *err = ssa_context_error(m->ctx);
-    const ssa_file_tensor *t = ssa_safetensors_find(st, name);
-    if (!t) return ssa_fail(err, SSA_ERR_INPUT, "the checkpoint has no tensor %s", name);
-    if (t->dtype == SSA_I32 || t->dtype == SSA_F64) return ssa_fail(err, SSA_ERR_INPUT, "the checkpoint's %s is %s where f32, bf16 or f16 is needed", name, ssa_dtype_name(t->dtype));
-    if (t->rank != p->rank || t->shape[0] != p->shape[0] || (p->rank == 2 && t->shape[1] != p->shape[1]))
-        return ssa_fail(err, SSA_ERR_INPUT, "the checkpoint's %s is %lld x %lld, the model's is %lld x %lld", name, (long long)t->shape[0], (long long)(t->rank > 1 ? t->shape[1] : 1),
-                        (long long)p->shape[0], (long long)p->shape[1]);
-    *out = t;
-    return SSA_OK;
-}
-
-static ssa_status upload(ssa_model *m, const ssa_file_tensor *t, ssa_tensor to) {
-    float *values;
-    SSA_TRY(host_array(m, t->elements, &values));
-    ssa_to_f32(values, t->data, t->dtype, t->elements);
-    ssa_status s = ssa_write_f32(m->ctx, to, values);
-    free(values);
-    return s;
-}
-
-ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st) {
-    const ssa_file_tensor *t;
-    for (int i = 0; i < m->param_count; i++) SSA_TRY(find(m, st, m->params[i].info.name, &m->params[i].info, &t)); /* all, before any is changed */
-    for (int i = 0; i < m->param_count; i++) {
-        SSA_TRY(find(m, st, m->params[i].info.name, &m->params[i].info, &t));
-        SSA_TRY(upload(m, t, home(m, i)));
-    }
-    return masters_changed(m);
-}
-
-/* A list of tensors to be written, with where each comes from. */
-typedef struct { ssa_model *m; ssa_tensor *from; char (*names)[128]; ssa_dtype dtype; } fetch_state;
-
-/* Delivers a tensor to be written. What is not finite is not: a file of it would pass for a good one. */
-static ssa_status fetch(void *user, int i, void *host, ssa_error *err) {
-    fetch_state *f = user;
-    ssa_context *ctx = f->m->ctx;
-    int64_t      n = ssa_numel(&f->from[i]);
-    float       *values = host;
-    if (f->dtype != SSA_F32) SSA_TRY(host_array(f->m, n, &values));
-    ssa_status s = ssa_read_f32(ctx, f->from[i], values);
-    if (f->dtype != SSA_F32 && !s) { /* back again: a narrower type overflows sooner */
-        ssa_from_f32(host, f->dtype, values, n);
-        ssa_to_f32(values, host, f->dtype, n);
-    }
-    if (s) ssa_fail(err, s, "%s", ssa_context_error(ctx)->text);
-    else s = check_all_finite(err, f->names[i], values, n);
-    if (f->dtype != SSA_F32) free(values);
-    return s;
-}
-
-static ssa_status save(ssa_model *m, const char *path, ssa_dtype dtype, const ssa_param_kind *kinds, const char *const *prefixes, int kind_count) {
-    int              count = m->param_count * kind_count;
-    ssa_file_tensor *list = calloc((size_t)count, sizeof *list);
-    ssa_tensor      *from = calloc((size_t)count, sizeof *from);
-    char(*names)[128] = calloc((size_t)count, sizeof *names);
-    ssa_status s = list && from && names ? SSA_OK : ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory for a list of tensors");
-    for (int k = 0; k < kind_count && !s; k++)
-        for (int i = 0; i < m->param_count; i++) {
-            const ssa_param *p = &m->params[i].info;
-            int              e = k * m->param_count + i;
-            snprintf(names[e], sizeof names[e], "%s%s", prefixes[k], p->name);
-            from[e] = ssa_model_param_tensor(m, i, kinds[k]);
-            list[e] = (ssa_file_tensor){.name = names[e], .dtype = dtype, .rank = p->rank, .shape = {p->shape[0], p->shape[1]}, .elements = p->shape[0] * p->shape[1]};
-        }
-    fetch_state       state = {m, from, names, dtype};
-    const char *const metadata[] = {"format", "pt", NULL}; /* what the Hugging Face loaders look for */
-    if (!s) s = ssa_safetensors_write(path, list, count, metadata, fetch, &state, ssa_context_error(m->ctx));
-    free(list);
-    free(from);
-    free(names);
-    return s;
-}
-
-ssa_status ssa_model_save(ssa_model *m, const char *path, ssa_dtype dtype) {
-    ssa_param_kind    kind = m->options.training ? SSA_PARAM_MASTER : SSA_PARAM_WEIGHT;
-    const char *const prefix = "";
-    return save(m, path, dtype, &kind, &prefix, 1);
-}
-
-static const ssa_param_kind moment_kinds[] = {SSA_PARAM_M, SSA_PARAM_V};
-static const char *const    moment_prefixes[] = {"m.", "v."};
-
-ssa_status ssa_model_save_optimizer(ssa_model *m, const char *path) { return save(m, path, SSA_F32, moment_kinds, moment_prefixes, 2); }
-
-ssa_status ssa_model_load_optimizer(ssa_model *m, const ssa_safetensors *st) {
-    for (int pass = 0; pass < 2; pass++) /* checks everything before anything is changed */
-        for (int k = 0; k < 2; k++)
-            for (int i = 0; i < m->param_count; i++) {
-                char                   name[128];
-                const ssa_file_tensor *t;
-                snprintf(name, sizeof name, "%s%s", moment_prefixes[k], m->params[i].info.name);
-                SSA_TRY(find(m, st, name, &m->params[i].info, &t));
-                if (pass) SSA_TRY(upload(m, t, ssa_model_param_tensor(m, i, moment_kinds[k])));
-            }
-    return SSA_OK;
+    return params_changed(m);
 }

@@ -34,7 +34,7 @@ static ssa_status write_trainer(ssa_context *ctx, const checkpoint_state *c, con
     cJSON_AddItemToObject(json, "options", options);
     cJSON_AddItemToObject(json, "data", identity_to_json(c->data->tokens));
     if (c->data->val_tokens) cJSON_AddItemToObject(json, "val_data", identity_to_json(c->data->val_tokens));
-    char *text = s ? NULL : cJSON_Print(json);
+    char *text = s ? NULL : io_json_print(json, true);
     cJSON_Delete(json);
     if (s) return s;
     if (!text) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for trainer.json");

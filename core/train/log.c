@@ -39,7 +39,7 @@ ssa_status log_open(train_log *log, const char *run, int64_t step, ssa_error *er
 }
 
 ssa_status log_line(train_log *log, cJSON *line, ssa_error *err) {
-    char *text = cJSON_PrintUnformatted(line);
+    char *text = io_json_print(line, false);
     cJSON_Delete(line);
     if (!text) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a log line");
     int written = fprintf(log->file, "%s\n", text);

@@ -1,7 +1,6 @@
 /* Training options: one table for flags, config files and trainer.json; presets. */
 #include "io/inside.h"
 #include "train.h"
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +90,6 @@ static ssa_status bad(ssa_error *err, const ssa_option *p, const char *value) {
 
 static ssa_status set(ssa_train_options *o, const ssa_option *p, const char *value, ssa_error *err) {
     void *at = (char *)o + p->offset;
-    char *end;
     if (p->kind == SSA_OPT_STRING) {
         if (strlen(value) >= (size_t)p->max) return bad(err, p, value);
         strcpy(at, value);
@@ -105,9 +103,8 @@ static ssa_status set(ssa_train_options *o, const ssa_option *p, const char *val
         return SSA_OK;
     }
     bool whole = p->kind == SSA_OPT_INT || p->kind == SSA_OPT_I64 || p->kind == SSA_OPT_U64;
-    errno = 0;
-    double d = strtod(value, &end);
-    if (end == value || *end || errno || !isfinite(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", p->name, SHOW(value));
+    double d;
+    if (!ssa_number_read(value, &d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a number is needed", p->name, SHOW(value));
     if (whole && d != floor(d)) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s where a whole number is needed", p->name, SHOW(value));
     if (d < p->min || d > p->max) return bad(err, p, value);
     switch (p->kind) {
@@ -131,9 +128,9 @@ ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *val
 ssa_status options_from_json(ssa_train_options *o, const cJSON *json, const char *path, ssa_error *err) {
     if (!cJSON_IsObject(json)) return ssa_fail(err, SSA_ERR_INPUT, "%s is not a JSON object of options", SHOW(path));
     for (const cJSON *item = json->child; item; item = item->next) {
-        char text[64];
+        char text[SSA_NUMBER_SIZE];
         const char *value = cJSON_IsString(item) ? item->valuestring : cJSON_IsBool(item) ? (cJSON_IsTrue(item) ? "true" : "false") : text;
-        if (cJSON_IsNumber(item)) snprintf(text, sizeof text, "%.17g", item->valuedouble);
+        if (cJSON_IsNumber(item)) ssa_number_print(text, item->valuedouble, false);
         else if (value == text) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s is neither a number, a string nor true or false", SHOW(path), SHOW(item->string));
         ssa_error inner = {0};
         if (ssa_train_set(o, item->string, value, &inner)) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s", SHOW(path), inner.text);
@@ -141,18 +138,10 @@ ssa_status options_from_json(ssa_train_options *o, const cJSON *json, const char
     return SSA_OK;
 }
 
-/* The shortest digits that read back as the same number: cJSON's own are 15 and sometimes miss the last bit, and a resumed run
- * would have another learning rate. */
+/* cJSON's own digits are 15 and sometimes miss the last bit, and a resumed run would have another learning rate. */
 static void add_number(cJSON *json, const char *name, double x, bool is_float) {
-    char text[40];
-    for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        double back = strtod(text, NULL);
-        if (is_float ? (float)back == (float)x : back == x) break;
-    }
-    for (char *c = text; *c; c++)
-        if (*c == ',') *c = '.'; /* the program's locale may have another decimal point, JSON has not */
-    cJSON_AddRawToObject(json, name, text);
+    char text[SSA_NUMBER_SIZE];
+    cJSON_AddRawToObject(json, name, ssa_number_print(text, x, is_float));
 }
 
 cJSON *options_to_json(const ssa_train_options *o) {

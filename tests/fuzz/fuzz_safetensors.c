@@ -13,9 +13,11 @@ static void open_and_walk(const char *path) {
     for (int i = 0; i < ssa_safetensors_count(st); i++) {
         const ssa_file_tensor *t = ssa_safetensors_at(st, i);
         int64_t                elements = 1;
-        for (int k = 0; k < t->rank; k++) elements *= t->shape[k];
-        if (elements != t->elements || ssa_safetensors_find(st, t->name) != t) abort();
-        for (int64_t k = 0; k < t->elements * (int64_t)ssa_dtype_size(t->dtype); k++) sum ^= ((const uint8_t *)t->data)[k];
+        for (int k = 0; k < t->rank && k < SSA_MAX_RANK; k++) elements *= t->shape[k];
+        if (t->rank <= SSA_MAX_RANK && elements != t->elements) abort();
+        if (t->dtype != SSA_DTYPE_COUNT && (t->rank > SSA_MAX_RANK || t->bytes != t->elements * (int64_t)ssa_dtype_size(t->dtype))) abort();
+        if (!t->type || ssa_safetensors_find(st, t->name) != t) abort();
+        for (int64_t k = 0; k < t->bytes; k++) sum ^= ((const uint8_t *)t->data)[k];
     }
     const char *value = ssa_safetensors_metadata(st, "format");
     if (value) sum ^= (uint8_t)strlen(value);

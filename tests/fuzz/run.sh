@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 flags="-std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icore/include -Icore -Itests/fuzz"
 sources="core/io/*.c core/status.c core/dtype.c"
 # Keys and words of our own sources: without them a fuzzer takes days to spell num_attention_heads.
-grep -ohE '"[a-zA-Z0-9_]+"' core/io/config.c core/io/safetensors_read.c core/train/options.c core/train/checkpoint.c | sort -u |
+grep -ohE '"[a-zA-Z0-9_]+"' core/io/config*.c core/io/safetensors_read.c core/train/options.c core/train/checkpoint.c | sort -u |
     sed 's/"\(.*\)"/"\\"\1\\""/' > "$work/dictionary"
 
 failed=0

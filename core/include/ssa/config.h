@@ -32,12 +32,17 @@ typedef struct ssa_model_config {
     float   p_full;               /* probability that the full stream is the main one */
 } ssa_model_config;
 
-/* The defaults of everything that a config.json may leave out (alpha 10, p_full 0.5, softmax, exact, group, gated, SmoothL1). */
+/* The defaults of new models: the released models' (ssa/train.h has presets for the sizes), alpha 10, p_full 0.5, softmax, exact,
+ * group, gated, SmoothL1. What a config.json leaves out is its class's default instead, see below. */
 void ssa_config_default(ssa_model_config *c);
 
-/* Reads DIR/config.json. Keys it does not know are ignored; a missing or mistyped key that is needed is an error. */
+/* Reads DIR/config.json. Every key is honoured, known to change nothing (core/io/config_keys.c has them all), or refused with its
+ * value. Absent keys, and keys that are null, mean what they mean in the class that architectures and model_type name: the authors'
+ * LlamaNSAForCausalLM ("llama-nsa", also where neither key is there) or transformers' LlamaForCausalLM: rope_theta 10000, rms_norm_eps
+ * 1e-6, untied, 2048 positions; the first also has block_size 64, block_counts 16 and window_size 512, which is NSA's and refused, so
+ * that a file must say 0. Sizes have no default, nor have the blocks of a plain Llama. Our own keys have those of new models. */
 ssa_status ssa_config_read(const char *dir, ssa_model_config *out, ssa_error *err);
-/* Writes DIR/config.json (no time or path in it; equal configs give equal bytes). */
+/* Writes DIR/config.json, as of the authors' class (no time or path in it; equal configs give equal bytes). */
 ssa_status ssa_config_write(const char *dir, const ssa_model_config *c, ssa_error *err);
 /* Whether the values make a model: one sentence naming the first that does not. */
 ssa_status ssa_config_check(const ssa_model_config *c, ssa_error *err);

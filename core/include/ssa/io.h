@@ -1,4 +1,4 @@
-/* Files: safetensors, tokens, atomic writing. */
+/* Files: safetensors, tokens, atomic writing; numbers as text. */
 #ifndef SSA_IO_H
 #define SSA_IO_H
 
@@ -6,16 +6,26 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* -- numbers as text -----------------------------------------------------------------------------------------------------
+ * A point is the decimal sign whatever the program's locale is. */
+/* A finite decimal number, and nothing else in the text: "1", "-.5", "1e-3"; not "0x10", "inf", " 1". *out stays where it is not. */
+bool ssa_number_read(const char *text, double *out);
+/* The shortest digits that read back as the same double (is_float: the same float). Returns text. */
+enum { SSA_NUMBER_SIZE = 40 };
+const char *ssa_number_print(char text[SSA_NUMBER_SIZE], double x, bool is_float);
+
 /* -- safetensors: 8 bytes header length (little-endian), a JSON header, the data. Files are memory-mapped; nothing in them
- * is trusted: header beyond the file, overlapping or out-of-range offsets, unknown dtypes, shapes whose size is not the data's,
- * more dimensions than SSA_MAX_RANK are errors that name the file and the tensor. ------------------------------------------- */
+ * is trusted: header beyond the file, overlapping or out-of-range offsets, shapes whose size is not the data's are errors that name
+ * the file and the tensor. A file may hold tensors of any type; whether it can be used is asked of those that are. ------------ */
 typedef struct ssa_file_tensor {
     const char *name;
-    ssa_dtype   dtype;   /* F32, BF16, F16, I32, F64 */
+    ssa_dtype   dtype;   /* F32, BF16, F16, I32, F64; SSA_DTYPE_COUNT: another type, or more than SSA_MAX_RANK dimensions */
     int         rank;    /* 0: a scalar, shape[0] is then 1 */
-    int64_t     shape[SSA_MAX_RANK];
-    const void *data;    /* elements of dtype; valid until the file is closed; 8-byte alignment is not promised */
+    int64_t     shape[SSA_MAX_RANK]; /* the first SSA_MAX_RANK dimensions */
+    const void *data;    /* valid until the file is closed; aligned for dtype, no more is promised */
     int64_t     elements;
+    int64_t     bytes;   /* of data; ignored in writing */
+    const char *type;    /* the dtype as the file names it: "I64"; ignored in writing */
 } ssa_file_tensor;
 
 typedef struct ssa_safetensors ssa_safetensors;

@@ -49,7 +49,9 @@ ssa_tensor ssa_model_param_tensor(const ssa_model *m, int i, ssa_param_kind kind
 
 /* Matrices from N(0, initializer_range), norms 1; moments 0. The same on every device. */
 ssa_status ssa_model_init(ssa_model *m, uint64_t seed);
-/* Weights from a folder or file (any float dtype); every parameter must be there in its shape. Moments become 0. */
+/* Weights from a folder or file (F32, BF16, F16, F64); every parameter must be there in its shape. Every other tensor must be known to
+ * change nothing (core/model/weights.c: rotary buffers, position ids, causal masks, an lm_head equal to the embedding it is tied to), or
+ * the file is refused with its name. Moments become 0. */
 ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st);
 /* model.safetensors in `dtype` (f32: the masters). A value that is not finite is a failure that names the parameter, and no file
  * is written; likewise for the optimizer's. */
