@@ -1,7 +1,12 @@
 /* Every input of a corpus through its fuzz target, once: what ctest runs without libFuzzer.
  *   replay_NAME FOLDER... */
-#include "fuzz.h"
 #include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int replay(const char *folder) {
     int  count = 0;
