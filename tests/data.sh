@@ -57,6 +57,7 @@ printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
 tail -c +1025 "$cases/shard-vocabulary/ok.bin" >data && refuse 'raw 16-bit ids'
 for i in $(seq 0 400); do bytes $((i % 250 + 1)) $((i % 7)) 0 0; done >data && refuse 'raw 32-bit ids'
 for i in $(seq 0 400); do bytes $((i % 250 + 1)) $((i % 7)) 0 0 0 0 0 0; done >data && refuse 'raw 64-bit ids'
+cp data raw.bin && expect 2 'raw.bin is not a token shard: .*, as raw 64-bit ids' train --data raw.bin
 head -c 5000 /dev/urandom | tr -d '\000' >data && refuse 'control characters'
 # What only begins like one of these is text.
 for word in GGUF PAR1 PARENT BZh ustar PK MZ 070701; do printf '%s is a word. %s' "$word" "$fill" >data && expect 0 done train --data data; done

@@ -1,6 +1,7 @@
 /* Tokens, rows and random numbers. */
 #include "suite.h"
 #include "ssa/io.h"
+#include <fcntl.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 static char dir[64];
 
@@ -133,6 +135,92 @@ START_TEST(tokens_shards) {
 }
 END_TEST
 
+/* A thousand shards are not a thousand descriptors: those beyond the first are opened for each read, and must be what they were. */
+START_TEST(tokens_many_files) {
+    enum { FILES = 70 };
+    ssa_error err = {0};
+    int32_t got[FILES * 3];
+    char name[32];
+    ck_assert_int_eq(mkdir(at("many"), 0700), 0);
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "many/%03d.bin", i);
+        put_shard(name, 20240520, 1, 2, 3, -1, (uint32_t)(3 * i));
+    }
+    int before = open("/dev/null", O_RDONLY);
+    ssa_tokens *t = open_ok(at("many"));
+    int after = open("/dev/null", O_RDONLY);
+    ck_assert_int_lt(after - before, FILES);
+    close(before);
+    close(after);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(ssa_tokens_get(t, 0, FILES * 3, got, &err), SSA_OK);
+        for (int i = 0; i < FILES * 3; i++) ck_assert_int_eq(got[i], i);
+        put_shard("many/069.bin", 20240520, 1, 2, 3, -1, 207); /* written again, the same */
+    }
+    put_shard("many/069.bin", 20240520, 1, 2, 3, -1, 1);
+    ck_assert_int_eq(ssa_tokens_get(t, 207, 1, got, &err), SSA_ERR_RUNTIME);
+    says(&err, "069.bin has changed while it was in use");
+    ssa_error_clear(&err);
+    ck_assert_int_eq(unlink(at("many/068.bin")), 0);
+    ck_assert_int_eq(ssa_tokens_get(t, 204, 1, got, &err), SSA_ERR_RUNTIME);
+    says(&err, "068.bin has vanished while it was in use");
+    ssa_error_clear(&err);
+    ck_assert_int_eq(unlink(at("many/001.bin")), 0); /* this one is still open */
+    ck_assert_int_eq(ssa_tokens_get(t, 3, 1, got, &err), SSA_OK);
+    ck_assert_int_eq(truncate(at("many/002.bin"), 1026), 0);
+    ck_assert_int_eq(ssa_tokens_get(t, 8, 1, got, &err), SSA_ERR_RUNTIME);
+    says(&err, "002.bin has become shorter while it was in use: 1026 bytes, it had 1030");
+    ssa_tokens_close(t);
+}
+END_TEST
+
+/* The identity is of content: not of names, times or folders, and not of how the bytes came. */
+START_TEST(tokens_identity) {
+    ssa_tokens_id a, b;
+    ssa_error err = {0};
+    char *text = malloc(3 << 20);
+    ck_assert_ptr_nonnull(text);
+    for (int i = 0; i < 3 << 20; i++) text[i] = (char)('a' + (i / 7 + i % 5) % 25);
+    put("one", text, 3 << 20);
+    put("two", text, 3 << 20);
+    ssa_tokens *t = open_ok(at("one")), *u = open_ok(at("two"));
+    ssa_tokens_identify(t, &a);
+    ssa_tokens_identify(u, &b);
+    ck_assert_str_eq(a.hash, b.hash);
+    ck_assert(a.tokens == 3 << 20 && a.bytes && a.files == 1 && a.vocabulary == 256);
+    XXH128_canonical_t whole;
+    char hex[33];
+    XXH128_canonicalFromHash(&whole, XXH3_128bits(text, 3 << 20));
+    for (int i = 0; i < 16; i++) snprintf(hex + 2 * i, 3, "%02x", whole.digest[i]);
+    ck_assert_str_eq(a.hash, hex);
+    ck_assert_int_eq(ssa_tokens_apart(t, u, &err), SSA_ERR_INPUT);
+    says(&err, "two is a copy of training file");
+    ssa_error_clear(&err);
+    ssa_tokens_close(u);
+    text[2 << 20]++;
+    put("two", text, 3 << 20);
+    u = open_ok(at("two"));
+    ssa_tokens_identify(u, &b);
+    ck_assert_str_ne(a.hash, b.hash);
+    ck_assert_int_eq(ssa_tokens_apart(t, u, &err), SSA_OK);
+    ssa_tokens_close(t);
+    ssa_tokens_close(u);
+    /* Of two files the order counts. */
+    char list[400];
+    snprintf(list, sizeof list, "%s,%s", at("one"), at("two"));
+    t = open_ok(list);
+    snprintf(list, sizeof list, "%s,%s", at("two"), at("one"));
+    u = open_ok(list);
+    ssa_tokens_identify(t, &a);
+    ssa_tokens_identify(u, &b);
+    ck_assert(a.files == 2 && a.tokens == b.tokens && strcmp(a.hash, b.hash));
+    ck_assert_int_eq(ssa_tokens_distinct(t, &err), SSA_OK);
+    ssa_tokens_close(t);
+    ssa_tokens_close(u);
+    free(text);
+}
+END_TEST
+
 /* -- rows ------------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(rows) {
@@ -235,6 +323,8 @@ int main(void) {
     tcase_add_checked_fixture(c, make_dir, remove_dir);
     tcase_add_test(c, tokens_bytes);
     tcase_add_test(c, tokens_shards);
+    tcase_add_test(c, tokens_many_files);
+    tcase_add_test(c, tokens_identity);
     tcase_add_test(c, rows);
     tcase_add_test(c, shuffle);
     tcase_add_test(c, philox);

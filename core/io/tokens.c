@@ -30,8 +30,11 @@ static ssa_status find_kind(io_piece *p, int fd, const io_kind **out, ssa_error 
         /* Training on the bytes of a foreign file would look like it works. */
         const char *what = io_foreign(head, n), *dot = strrchr(p->path, '.');
         if (what) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s, neither text nor a token shard of llm.c", io_show(p->path).text, what);
-        if (dot && !strcmp(dot, ".bin"))
-            return ssa_fail(err, SSA_ERR_INPUT, "%s is not a token shard: it begins with %d, not with 20240520 or 20240801", io_show(p->path).text, header[0]);
+        if (dot && !strcmp(dot, ".bin")) {
+            what = io_foreign_binary(head, n);
+            return ssa_fail(err, SSA_ERR_INPUT, "%s is not a token shard: it begins with %d, not with 20240520 or 20240801%s%s", io_show(p->path).text, header[0],
+                            what ? ", as " : "", what ? what : "");
+        }
         p->count = p->bytes;
         return SSA_OK;
     }

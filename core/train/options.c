@@ -10,8 +10,8 @@
 
 static const ssa_option table[] = {
     STRING("preset", preset, "quickstart, 10m, 30m, 300m or 1b: sets everything below"),
-    STRING("data", data, "text file, llm.c .bin shard, or folder of shards"),
-    STRING("val_data", val_data, "validation data (default: the last part of --data)"),
+    STRING("data", data, "text, llm.c .bin shards, a folder of them, a pattern ('train_*.bin'), or several with commas"),
+    STRING("val_data", val_data, "validation data, named likewise (default: the last part of --data)"),
     STRING("out", out, "folder of the run: log.jsonl and checkpoints"),
     STRING("init_from", init_from, "start from the weights of this checkpoint folder"),
     {"dtype", SSA_OPT_CHOICE, AT(dtype), 0, 0, "f32 bf16 f16", "storage of weights and activations, f32 or bf16 (f16 loses gradients); master weights stay f32"},
@@ -44,7 +44,7 @@ static const ssa_option table[] = {
     {"heads", SSA_OPT_INT, AT(model.n_heads), 1, 10000, NULL, "query heads"},
     {"kv_heads", SSA_OPT_INT, AT(model.n_kv_heads), 1, 10000, NULL, "KV heads"},
     {"head_dim", SSA_OPT_INT, AT(model.head_dim), 2, 256, NULL, "head dimension (even)"},
-    {"vocab", SSA_OPT_I64, AT(model.vocab_size), 0, 1e7, NULL, "vocabulary (0: the data's)"},
+    {"vocab", SSA_OPT_I64, AT(model.vocab_size), 0, 1e7, NULL, "vocabulary, which the ids of shards are checked against (0: the data's)"},
     {"tie", SSA_OPT_BOOL, AT(model.tie_word_embeddings), 0, 0, NULL, "tie the output projection to the embedding"},
     {"rope_theta", SSA_OPT_DOUBLE, AT(model.rope_theta), 1, 1e12, NULL, "base of the rotary frequencies"},
     {"rope_factor", SSA_OPT_DOUBLE, AT(model.rope_factor), 0, 1e6, NULL, "llama3 rotary scaling (0: none)"},

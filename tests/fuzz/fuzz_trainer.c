@@ -56,6 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!s && (step < 0 || step > 1000000000)) abort();
     if (!s) round_trip(&o);
 
+    ssa_train_record record;
+    err = (ssa_error){0};
+    s = ssa_train_record_read(fuzz_path("run/step-000001"), &record, &err);
+    fuzz_sentence(s, &err);
+    if (!s && (!record.known || record.data.tokens < 0 || (record.data.tokens && strlen(record.data.hash) != 32))) abort();
+
     err = (ssa_error){0};
     s = ssa_train_resume(fuzz_path("run"), &o, checkpoint, sizeof checkpoint, &err);
     fuzz_sentence(s, &err);
