@@ -18,7 +18,7 @@ typedef struct dev_recorded dev_recorded; /* launches compiled for replay */
 
 /* What lowering must respect. Asked from the device; SSA_LIMITS (see host/limits.c) can lower each of them for tests. */
 typedef struct dev_limits {
-    uint64_t max_range;       /* bytes a binding may span */
+    uint64_t max_range;       /* bytes a binding may span; that of the largest buffer where kernels are given whole buffers (OpenCL) */
     uint64_t max_buffer;      /* bytes of one allocation */
     uint64_t heap;            /* bytes of device memory */
     uint32_t max_groups[3];   /* workgroups per dimension */

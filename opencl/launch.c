@@ -116,8 +116,8 @@ static ssa_status run_kernel(ocl_device *d, const dev_launch *la, ssa_error *err
     if (!la->groups[0] || !la->groups[1] || !la->groups[2]) return SSA_OK;
     for (int i = 0; i < la->bindings; i++) {
         const dev_binding *bind = &la->bind[i];
-        uint64_t           first = bind->offset / bind->element_bytes;
-        if (bind->offset + bind->bytes > bind->buffer->bytes || first > UINT32_MAX)
+        uint64_t           first = bind->offset / bind->element_bytes, end = first + bind->bytes / bind->element_bytes;
+        if (bind->offset + bind->bytes > bind->buffer->bytes || end > (uint64_t)1 << 32)
             return ssa_fail(err, SSA_ERR_RUNTIME, "kernel %s: binding %d spans %llu bytes at %llu of a buffer of %llu", k->name, i,
                             (unsigned long long)bind->bytes,
                             (unsigned long long)bind->offset, (unsigned long long)bind->buffer->bytes);

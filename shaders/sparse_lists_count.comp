@@ -1,9 +1,9 @@
 #version 450
 // sparse_lists_count: count[b,s,tile,i] = how many of the tile's queries selected block i; a workgroup a tile, BLOCKS blocks a
 // time. The integer atomics add in any order to the same sum.
-//   0 idx [B, T, S, K] in, int   1 count [B, S, tiles, N] out, int
-//   push: B, T, S, K, N, tiles, tile (queries of one), block_size
-//   workgroup WG; groups B * S * tiles; shared memory 4 * BLOCKS bytes; no subgroup use
+//   0 idx [B, T, S, K] in, int, from the first of `heads` selection heads on   1 count [B, heads, tiles, N] out, int
+//   push: B, T, S, heads, K, N, tiles, tile (queries of one), block_size
+//   workgroup WG; groups B * heads * tiles; shared memory 4 * BLOCKS bytes; no subgroup use
 #include "common.glsl"
 layout(constant_id = 0) const uint WG = 64;
 layout(constant_id = 1) const uint BLOCKS = 1024;
@@ -11,10 +11,10 @@ layout(local_size_x_id = 0) in;
 shared uint seen[BLOCKS];
 READ(0, int, idx);
 WRITE(1, int, count);
-PUSH { uint off[8]; uint B, T, S, K, N, tiles, tile, block_size; } p;
+PUSH { uint off[8]; uint B, T, S, heads, K, N, tiles, tile, block_size; } p;
 
 void main() {
-    uint first = GROUP % p.tiles * p.tile, sel = GROUP / p.tiles % p.S, b = GROUP / p.tiles / p.S;
+    uint first = GROUP % p.tiles * p.tile, sel = GROUP / p.tiles % p.heads, b = GROUP / p.tiles / p.heads;
     bool inside = b < p.B;
     uint entries = inside ? min(p.T - first, p.tile) * p.K : 0u;
     for (uint base = 0u; base < p.N; base += BLOCKS) {

@@ -175,6 +175,13 @@ static ssa_status bind(lowering *l, dev_binding *out, const launch_binding *b, c
     if (out->bytes + out->offset % 256 > l->limits->max_range)
         return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s needs a binding of %llu bytes, the device allows %llu", ssa_op_name(l->call->op), kernel,
                         (unsigned long long)out->bytes, (unsigned long long)l->limits->max_range);
+    /* Kernels index by 32 bits: off[i] + index, for every element up to the binding's last. off[i] counts from the binding where bindings
+     * have offsets (and so a range below that of the largest buffer), else from the buffer's start. */
+    bool     whole = l->limits->max_range >= l->limits->max_buffer;
+    uint64_t first = (whole ? out->offset : out->offset % 256) / out->element_bytes, end = first + out->bytes / out->element_bytes;
+    if (end > (uint64_t)1 << 32)
+        return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s binds elements up to %llu, and its 32-bit indices reach 4294967296", ssa_op_name(l->call->op),
+                        kernel, (unsigned long long)end);
     return SSA_OK;
 }
 
@@ -197,6 +204,9 @@ ssa_status launch(lowering *l, const launch_desc *d) {
         if (groups[i] > l->limits->max_groups[i])
             return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s needs %lld workgroups in dimension %d, the device allows %u", ssa_op_name(l->call->op), d->kernel,
                             (long long)groups[i], i, l->limits->max_groups[i]);
+    if (groups[0] * groups[1] > UINT32_MAX) /* GROUP has 32 bits */
+        return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s needs %lld workgroups, and counts them in 32 bits", ssa_op_name(l->call->op), d->kernel,
+                        (long long)(groups[0] * groups[1]));
     dev_launch *la = append(l->be, l->err);
     if (!la) return SSA_ERR_MEMORY;
     la->op = ssa_op_name(l->call->op);

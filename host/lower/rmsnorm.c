@@ -1,12 +1,12 @@
 /* RMSNorm forward and backward: one workgroup a row; dw by partial sums over fixed row ranges, added in order. */
-#include "lower.h"
+#include "chunk.h"
 
 enum { WG = 64, MAX_PARTS = 64 };
 
 ssa_status lower_rmsnorm(lowering *l, const ssa_call *call) {
     int64_t    R = DIM('R'), C = DIM('C');
     ssa_tensor x = call->t[0], w = call->t[1], y = call->t[2], rstd = call->t[3];
-    int64_t    rows = max_i64(1, min_i64(R, (int64_t)(lowered_limits(l)->max_range - 256) / (C * element_bytes(l, x.dtype))));
+    int64_t    rows = max_i64(1, binding_elements(l, x.dtype) / C);
     for (int64_t r = 0; r < R; r += rows) {
         int64_t n = min_i64(rows, R - r);
         SSA_TRY(launch(l, &(launch_desc){.kernel = "rmsnorm", .act = x.dtype, .constants = {{"WG", WG}}, .groups = {n},
@@ -21,7 +21,7 @@ ssa_status lower_rmsnorm(lowering *l, const ssa_call *call) {
 ssa_status lower_rmsnorm_bwd(lowering *l, const ssa_call *call) {
     int64_t    R = DIM('R'), C = DIM('C'), parts = min_i64(ceil_div(R, 16), MAX_PARTS);
     ssa_tensor dy = call->t[0], x = call->t[1], w = call->t[2], rstd = call->t[3], dx = call->t[4], dw = call->t[5], part;
-    int64_t    rows = max_i64(1, min_i64(R, (int64_t)(lowered_limits(l)->max_range - 256) / (C * element_bytes(l, x.dtype))));
+    int64_t    rows = max_i64(1, binding_elements(l, x.dtype) / C);
     SSA_TRY(scratch(l, SSA_F32, parts * C, &part));
     for (int64_t r = 0; r < R; r += rows) {
         int64_t n = min_i64(rows, R - r);

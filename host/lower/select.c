@@ -2,7 +2,10 @@
  * best of them; never T x T / block_size at once. */
 #include "attn.h"
 
-enum { TOPK_WG = 64, SCRATCH = 1 << 22 }; /* scores kept at a time: 16 MiB */
+enum { TOPK_WG = 64, SCRATCH = 1 << 22, LEAST_ROWS = 32 }; /* scores kept at a time: 16 MiB, or a tile of queries */
+
+/* Whole tiles of queries; fewer where not even one tile's scores fit a binding. */
+static int64_t rows_that_fit(int64_t rows) { return rows >= LEAST_ROWS ? rows / LEAST_ROWS * LEAST_ROWS : max_i64(1, rows); }
 
 ssa_status lower_select(lowering *l, const ssa_call *call) {
     int64_t    B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), S = DIM('S'), N = DIM('N'), K = DIM('K');
@@ -10,11 +13,11 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
     ssa_tensor q = call->t[0], kbar = call->t[1], idx = call->t[2], lse, score;
     bool       dot = call->attr.score == SSA_SCORE_DOT, halves = call->attr.select == SSA_SELECT_COMPAT && call->attr.top_k == block;
     attn_tile  tile = attn_tile_of(8, 8, D, 64);
-    int64_t    fit = min_i64(SCRATCH, (int64_t)(lowered_limits(l)->max_range - 256) / 4);
+    int64_t    fit = min_i64(max_i64(SCRATCH, LEAST_ROWS * S * N), binding_elements(l, SSA_F32));
     int64_t    most = min_i64(min_i64(batches(l, B, T * Q * D, q.dtype), batches(l, B, N * H * D, SSA_F32)), batches(l, B, T * S * K, SSA_I32));
     int64_t    all = T * S * N; /* scores of a batch: several batches at a time, or a range of one's queries */
     most = max_i64(1, min_i64(most, fit / all));
-    int64_t    range = all <= fit ? T : max_i64(1, fit / (S * N) / 32 * 32);
+    int64_t    range = all <= fit ? T : rows_that_fit(fit / (S * N));
     SSA_TRY(scratch(l, SSA_F32, min_i64(most, B) * T * Q, &lse));
     SSA_TRY(scratch(l, SSA_F32, min_i64(most, B) * range * S * N, &score));
     for (int64_t b = 0; b < B; b += most) {
