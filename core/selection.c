@@ -105,7 +105,7 @@ ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32
             if (in_got && !in_want) gained = fmin(gained, scratch[i]);
             if (in_want && !in_got) lost = fmax(lost, scratch[i]);
         }
-        if (lost - gained > near_tie * largest) {
+        if (lost - gained > (c->near_tie > 0 ? c->near_tie : near_tie) * largest) {
             snprintf(why, 96, "scores %.9g and %.9g, no near tie", gained, lost);
             return SSA_SELECTION_WRONG;
         }
@@ -113,4 +113,24 @@ ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32
     }
     *gap = widest;
     return differ ? SSA_SELECTION_TIE : SSA_SELECTION_EQUAL; /* equal: in another order. What is not finite is a tie: both are as right */
+}
+
+int ssa_selection_borders(const ssa_selection *c, int64_t row, const int32_t *set, double *scratch, ssa_border out[2]) {
+    int64_t T = DIM('T'), S = DIM('S'), K = DIM('K'), N = DIM('N'), current = row / S % T / c->attr->block_size;
+    double  largest = 0;
+    pool    pools[2];
+    int     found = 0, count = pools_of(c, current, pools);
+    importances(c, row, scratch, scratch + N);
+    for (int64_t i = 0; i < current; i++) largest = fmax(largest, fabs(scratch[i]));
+    for (int p = 0; p < count; p++) {
+        ssa_border b = {-1, -1, 0};
+        for (int64_t k = 1; k < K; k++)
+            if (set[k] >= pools[p].first && set[k] < pools[p].end && (b.slot < 0 || scratch[set[k]] < scratch[set[b.slot]])) b.slot = (int32_t)k;
+        for (int64_t i = pools[p].first; i < pools[p].end; i++)
+            if (!among((int32_t)i, set, K) && (b.next < 0 || scratch[i] > scratch[b.next])) b.next = (int32_t)i;
+        if (b.slot < 0 || b.next < 0) continue;
+        b.gap = largest > 0 ? (scratch[set[b.slot]] - scratch[b.next]) / largest : 0;
+        out[found++] = b;
+    }
+    return found;
 }

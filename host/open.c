@@ -33,9 +33,10 @@ static void ask(api *a) {
 
 /* -- opening ------------------------------------------------------------------------------------------------------------- */
 
-static ssa_status open_cpu(ssa_context **out, ssa_error *err) {
+static ssa_status open_cpu(const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     ssa_backend *be;
     SSA_TRY(ssa_cpu_backend_create(&be, err));
+    if (options && options->selected) ssa_cpu_backend_watch(be, options->selected, options->selected_user);
     return ssa_context_create(be, out, err);
 }
 
@@ -72,7 +73,7 @@ static ssa_status open_auto(api apis[APIS], const ssa_open_options *options, ssa
             for (int k = 0; k < apis[i].count; k++)
                 if (apis[i].info[k].type == wanted[w]) return open_gpu(&apis[i], k, options, out, err);
     }
-    return open_cpu(out, err);
+    return open_cpu(options, out, err);
 }
 
 /* "no device NAME; there are cpu, vulkan:0 (llvmpipe ...), no opencl (...)" */
@@ -117,7 +118,7 @@ static ssa_status open_named(api apis[APIS], const char *name, const ssa_open_op
 
 ssa_status ssa_open(const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     *out = NULL;
-    if (name && !strcmp(name, "cpu")) return open_cpu(out, err);
+    if (name && !strcmp(name, "cpu")) return open_cpu(options, out, err);
     api *apis = malloc(sizeof known);
     if (!apis) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
     memcpy(apis, known, sizeof known);

@@ -105,9 +105,10 @@ static const shape shapes[] = {
     {4, 131072, 32, 2, 128, 2, 16, 16, 128256, 4096, 4096, SSA_BF16, 80000},
     {1, 262144, 16, 16, 64, 16, 16, 64, 32000, 1024, 2048, SSA_F16, 20000},
     {64, 16384, 32, 8, 64, 8, 64, 16, 50257, 2048, 2048, SSA_BF16, 80000},
+    {12, 131072, 32, 2, 128, 2, 16, 16, 128256, 4096, 4096, SSA_BF16, 240000}, /* tensors of more than 2^32 elements */
 };
 
-typedef struct lane { ssa_context *ctx; looker *d; int lowered, refused; bool may_refuse; } lane;
+typedef struct lane { ssa_context *ctx; looker *d; int lowered, refused, slack; bool may_refuse; } lane;
 
 static ssa_tensor make(lane *l, ssa_dtype dtype, int rank, int64_t a, int64_t b, int64_t c, int64_t e) {
     ssa_tensor t = {0};
@@ -124,7 +125,7 @@ static void lower_op(lane *l, const shape *s, ssa_op op, ssa_operands o, ssa_att
     ssa_status status = ssa_run_operands(l->ctx, op, o, &a);
     ck_assert_msg(!l->d->fault[0], "%s T=%lld S=%lld %s: %s", ssa_op_name(op), (long long)s->T, (long long)s->S, ssa_dtype_name(s->dtype), l->d->fault);
     ck_assert_msg(!status || (l->may_refuse && status == SSA_ERR_UNSUPPORTED), "%s", err->text);
-    ck_assert_msg(l->d->launches <= s->most, "%s T=%lld S=%lld: %d launches", ssa_op_name(op), (long long)s->T, (long long)s->S, l->d->launches);
+    ck_assert_msg(l->d->launches <= s->most * l->slack, "%s T=%lld S=%lld: %d launches", ssa_op_name(op), (long long)s->T, (long long)s->S, l->d->launches);
     if (status) l->refused++; else l->lowered++;
     ssa_error_clear(err);
 }
@@ -161,7 +162,8 @@ static void lower_all(lane *l, const shape *s) {
     LOWER(SSA_ATTN_FULL_BWD, SSA_T(o, q, k, v, half, dq, k, v), .scale = 1);
     LOWER(SSA_BLOCK_MEAN, SSA_T(k, kbar), .block_size = block);
     LOWER(SSA_SELECT, SSA_T(q, kbar, idx), .block_size = block, .top_k = (int32_t)K, .scale = 1);
-    LOWER(SSA_SELECT, SSA_T(q, kbar, idx), .block_size = block, .top_k = (int32_t)K, .scale = 1, .score = SSA_SCORE_DOT, .select = SSA_SELECT_COMPAT);
+    if (K == block)
+        LOWER(SSA_SELECT, SSA_T(q, kbar, idx), .block_size = block, .top_k = (int32_t)K, .scale = 1, .score = SSA_SCORE_DOT, .select = SSA_SELECT_COMPAT);
     LOWER(SSA_ATTN_SPARSE, SSA_T(q, k, v, idx, o, half), .block_size = block, .scale = 1);
     LOWER(SSA_SPARSE_LISTS, SSA_T(idx, lists), .block_size = block);
     LOWER(SSA_ATTN_SPARSE_BWD, SSA_T(o, q, k, v, idx, lists, half, dq, k, v), .block_size = block, .scale = 1);
@@ -180,10 +182,11 @@ static void lower_all(lane *l, const shape *s) {
 }
 
 static void lower_shapes(bool whole_buffers, uint64_t range, uint64_t buffer, bool may_refuse, int least) {
-    lane l = {.may_refuse = may_refuse};
+    lane l = {.may_refuse = may_refuse, .slack = range < 1ull << 30 ? 8 : 1}; /* small bindings take more launches */
     l.ctx = open_looker(whole_buffers, range, buffer, &l.d);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) lower_all(&l, &shapes[i]);
     ck_assert_msg(l.lowered >= least && (may_refuse || !l.refused), "%d calls lowered, %d refused", l.lowered, l.refused);
+    ck_assert(!may_refuse || l.refused > 0); /* or there is nothing to see */
     printf("%d calls lowered, %d refused\n", l.lowered, l.refused);
     ssa_close(l.ctx);
 }

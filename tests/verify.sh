@@ -52,6 +52,9 @@ driver() { # DEVICE FILES-ENDING ENVIRONMENT...
     expect 0 '^[1-9][0-9]* ok, 0 failed' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_right.$ending --as rmsnorm --device "$device" --dtype f32
     expect 1 'FAILED kernel rmsnorm f32 R=3 C=17.* y: .* at \[0,16\]' env "$@" "$ssa" verify kernel tests/kernels/rmsnorm_wrong.$ending --as rmsnorm \
         --device "$device" --dtype f32
+    for range in 4352 2048; do
+        expect 0 '^[1-9][0-9]* ok, 0 failed' env "$@" "$ssa" verify ops --device "$device" --limits range=$range --filter '^sparse_lists f32 B=2 T=129'
+    done
     expect 1 'FAILED kernel select .* the rule is ' env "$@" "$ssa" verify kernel tests/cases/compat-blind/select_topk_ignores_compat.$ending \
         --as select_topk --device "$device" --dtype f32 --filter 'top_k=4 .*compat'
     sed '$s/.*/)/' tests/kernels/rmsnorm_right.$ending >"$work/broken.$ending"

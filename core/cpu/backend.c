@@ -25,6 +25,8 @@ typedef struct {
     ssa_program      *recording;
     void             *scratch, *widened; /* grown on demand, kept */
     size_t            scratch_bytes, widened_bytes;
+    void            (*selected)(void *user, const ssa_selection *from, int32_t *idx); /* or NULL */
+    void             *selected_user;
 } cpu_backend;
 
 enum { ALIGN = 64 };
@@ -104,6 +106,11 @@ static ssa_status execute(cpu_backend *be, const ssa_call *call, ssa_error *err)
     bool double_precision = call->act == SSA_F64;
     for (int i = 0; i < call->count; i++) double_precision |= call->t[i].dtype == SSA_F64;
     SSA_TRY((double_precision ? cpu_table_f64 : be->f32)[call->op](&a));
+    if (call->op == SSA_SELECT && be->selected) {
+        ssa_dtype     real = double_precision ? SSA_F64 : SSA_F32;
+        ssa_selection from = {.q = a.p[0], .q_dtype = real, .kbar = a.p[1], .kbar_dtype = real, .dim = call->dim, .attr = &call->attr};
+        be->selected(be->selected_user, &from, a.p[2]);
+    }
     for (int i = 0; i < call->count; i++) {
         const ssa_tensor *t = &call->t[i];
         if (narrow(t) && info.operand[i].out) ssa_from_f32(address(t->buffer, t->offset), t->dtype, a.p[i], ssa_numel(t));
@@ -150,6 +157,12 @@ static const ssa_backend_vtable vtable = {
     .alloc = cpu_alloc, .free = cpu_free, .write = cpu_write, .read = cpu_read, .run = cpu_run, .record_begin = cpu_record_begin,
     .record_end = cpu_record_end, .replay = cpu_replay, .program_free = cpu_program_free, .wait = cpu_wait, .destroy = cpu_destroy,
 };
+
+void ssa_cpu_backend_watch(ssa_backend *cpu, void (*selected)(void *user, const ssa_selection *from, int32_t *idx), void *user) {
+    cpu_backend *be = (cpu_backend *)cpu;
+    be->selected = selected;
+    be->selected_user = user;
+}
 
 ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err) {
     cpu_backend *be = calloc(1, sizeof *be);

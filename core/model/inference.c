@@ -46,3 +46,5 @@ ssa_status ssa_model_sparsity(ssa_model *m, ssa_stream main, int64_t rows, doubl
     }
     return s;
 }
+
+ssa_tensor ssa_model_blocks(const ssa_model *m, int layer) { return acts_of(m, layer)->attention.idx; }

@@ -225,6 +225,8 @@ static void sparse_attention(builder *b) {
     }
     add(b, SSA_ATTN_SPARSE_BWD, "B=1 T=63 Q=6 H=2 S=2 D=16 K=3", ATTRS(.block_size = 16), WITH(.data = DATA_PLAIN));
     add(b, SSA_ATTN_SPARSE_BWD, "B=1 T=65 Q=4 H=2 S=4 D=16 K=3", ATTRS(.block_size = 8, .accumulate = true), WITH(.data = DATA_PLAIN));
+    /* more counts than anything else: the pieces by selection head and the larger tiles of small bindings (--limits range=4352, 2048) */
+    add(b, SSA_SPARSE_LISTS, "B=2 T=129 Q=3 H=1 S=3 D=16 K=1", ATTRS(.block_size = 1), WITH(.data = DATA_PLAIN));
     /* compat: half of the slots from the current superblock (block_size blocks), half from before; several superblocks */
     for (int score = SSA_SCORE_SOFTMAX; score <= SSA_SCORE_DOT; score++) {
         ADD(SSA_SELECT, "B=1 T=129 Q=4 H=2 S=2 D=16", .block_size = 4, .top_k = 4, .score = score, .select = SSA_SELECT_COMPAT);

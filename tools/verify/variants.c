@@ -65,10 +65,10 @@ static void tell_clblast(session *s, ssa_context *ctx, const char *name) {
     ssa_choices_get(ctx, count_choice, &c);
     if (s->deadline > 0 && session_left(s) < 1e-6 && !c.clblast) return; /* it had no time to be asked */
     if (!c.clblast)
-        session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED, c.own ? "CLBlast is refused for all %d classes of shapes: it is wrong or fails"
+        session_note(s, "device", "CLBlast", name, VERIFY_UNSUPPORTED, c.own ? "CLBlast is refused for all %d classes of shapes: it is wrong or fails"
                                                                              : "CLBlast is not installed, or no case asked for it", c.own);
     else if (c.own)
-        session_note(s, "matmul", "CLBlast", name, VERIFY_UNSUPPORTED,
+        session_note(s, "device", "CLBlast", name, VERIFY_UNSUPPORTED,
                      "CLBlast is refused for %d of %d classes of shapes: it is wrong or fails; our own kernel ran", c.own, c.own + c.clblast);
 }
 

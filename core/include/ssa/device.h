@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+struct ssa_selection; /* ops.h */
 typedef struct ssa_open_options {
     bool validate;  /* Vulkan: enable the Khronos validation layer (core and synchronization); its messages are failures */
     bool profile;   /* collect device times per operation, see ssa_profile_read */
@@ -16,6 +17,10 @@ typedef struct ssa_open_options {
      * by a zero) or SPIR-V for Vulkan, OpenCL C for OpenCL. Name and code are the caller's and outlive the context. NULL: none. */
     const char *kernel_name, *kernel_code;
     size_t      kernel_bytes; /* of the code, without the zero */
+    /* cpu: called behind every select, at replay too, with what it was selected from and the blocks idx [B,T,S,K], which may be changed:
+     * so near ties are found, and a reference attends the blocks that another device selected. NULL: none. */
+    void (*selected)(void *user, const struct ssa_selection *from, int32_t *idx);
+    void  *selected_user;
 } ssa_open_options;
 
 /* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */

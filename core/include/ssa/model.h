@@ -47,6 +47,10 @@ int64_t          ssa_model_param_elements(const ssa_model *m);
 typedef enum { SSA_PARAM_MASTER, SSA_PARAM_M, SSA_PARAM_V, SSA_PARAM_GRAD, SSA_PARAM_WEIGHT } ssa_param_kind;
 ssa_tensor ssa_model_param_tensor(const ssa_model *m, int i, ssa_param_kind kind);
 
+/* The blocks that the queries of a layer attended in the sparse stream of the last pass, i32 [B,T,S,K]; of training without recompute each
+ * layer has its own, else all share the last one's. */
+ssa_tensor ssa_model_blocks(const ssa_model *m, int layer);
+
 /* Matrices from N(0, initializer_range), norms 1; moments 0. The same on every device. */
 ssa_status ssa_model_init(ssa_model *m, uint64_t seed);
 /* Weights from a folder or file (F32, BF16, F16, F64); every parameter must be there in its shape. Every other tensor must be known to

@@ -81,9 +81,15 @@ typedef struct ssa_selection {
     ssa_dtype        q_dtype, kbar_dtype;
     const int64_t   *dim;      /* as in ssa_call */
     const ssa_attrs *attr;
+    double           near_tie; /* in the place of 1e-5, where q and kbar themselves are less sure; 0: 1e-5 */
 } ssa_selection;
 ssa_verdict ssa_selection_judge(const ssa_selection *c, int64_t row, const int32_t *got, const int32_t *want, double *scratch, double *gap,
                                 char why[96]);
+
+/* Where a query's blocks could have been others: of each half that its rule ranks, the slot of the worst block taken, the best block left
+ * out, and by how much of the largest importance they differ. Returns how many halves have both (0..2). scratch: 2 N. */
+typedef struct ssa_border { int32_t slot, next; double gap; } ssa_border;
+int ssa_selection_borders(const ssa_selection *c, int64_t row, const int32_t *set, double *scratch, ssa_border out[2]);
 
 /* Fills and checks a call without running it. */
 ssa_status ssa_call_prepare(ssa_error *err, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs, ssa_call *out);
