@@ -106,18 +106,32 @@ static double time_of(bench *t, bool (*run)(bench *)) {
     return best;
 }
 
-ocl_measured ocl_gemm_measure(ocl_device *d, ocl_clblast *b, const dev_gemm *g, bool timed) {
+static bool right(bench *t) {
+    bool accumulate = t->g.accumulate, ok;
+    t->g.accumulate = false;
+    ok = prepare(t) && run_clblast(t) && values_right(t, 1);
+    t->g.accumulate = true;
+    ok = ok && run_clblast(t) && values_right(t, 2);
+    t->g.accumulate = accumulate;
+    return ok;
+}
+
+bool ocl_gemm_right(ocl_device *d, ocl_clblast *b, const dev_gemm *g) {
+    bench t = {.d = d, .library = b, .g = *g};
+    bool  profiling = d->profiling;
+    d->profiling = false; /* measuring is not the run's work */
+    bool ok = right(&t);
+    release(&t);
+    d->profiling = profiling;
+    return ok;
+}
+
+ocl_measured ocl_gemm_measure(ocl_device *d, ocl_clblast *b, const dev_gemm *g) {
     ocl_measured result = {0};
     bench        t = {.d = d, .library = b, .g = shrink(d, *g)};
     bool         profiling = d->profiling;
-    d->profiling = false; /* measuring is not the run's work */
-    t.g.accumulate = false;
-    if (prepare(&t) && run_clblast(&t) && values_right(&t, 1)) {
-        t.g.accumulate = true;
-        result.right = run_clblast(&t) && values_right(&t, 2);
-        t.g.accumulate = g->accumulate;
-    }
-    if (result.right && timed) {
+    d->profiling = false;
+    if (right(&t)) {
         result.clblast = time_of(&t, run_clblast);
         result.right = result.clblast > 0;
         if (result.right && d->base.own_gemm) result.own = time_of(&t, run_own);

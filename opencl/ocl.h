@@ -6,7 +6,7 @@
  *   program.c   kernel variants: source, options, build or the cache on disk (shader/cache.h), arguments checked
  *   launch.c    run, record, replay, wait, profile
  *   clblast.c   CLBlast found at run time; one matrix product through it
- *   choose.c    CLBlast or our own kernel, per class of shapes: the choices remembered
+ *   choose.c    CLBlast or our own kernel, faster per class of shapes, right per shape: the choices remembered
  *   measure.c   what a choice rests on: CLBlast's values checked, its time against our kernel's */
 #ifndef SSA_OCL_H
 #define SSA_OCL_H
@@ -145,10 +145,11 @@ void         ocl_clblast_close(ocl_device *d, ocl_clblast *b);
 bool         ocl_clblast_prepare(ocl_device *d, ocl_clblast *b, const dev_gemm *g);
 cl_int       ocl_clblast_run(ocl_device *d, ocl_clblast *b, const dev_gemm *g, const dev_binding *bind, cl_event *event);
 
-/* measure.c: runs the product (or a smaller one of its kind where it is large) on data of its own. right: CLBlast's values
- * agree with the CPU's. Times in seconds; 0 where not asked for, own also where our kernel cannot do it. */
+/* measure.c, on data of its own. right: CLBlast's values for this product agree with the CPU's; false also where there is no memory to
+ * tell. measure: times, of a smaller product of its kind where it is large, in seconds; own is 0 where our kernel cannot do it. */
+bool ocl_gemm_right(ocl_device *d, ocl_clblast *b, const dev_gemm *g);
 typedef struct ocl_measured { bool right; double clblast, own; } ocl_measured;
-ocl_measured ocl_gemm_measure(ocl_device *d, ocl_clblast *b, const dev_gemm *g, bool timed);
+ocl_measured ocl_gemm_measure(ocl_device *d, ocl_clblast *b, const dev_gemm *g);
 
 /* choose.c */
 bool         ocl_gemm_offer(device *dev, const dev_gemm *g, uint64_t *workspace);

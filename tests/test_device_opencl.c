@@ -430,6 +430,14 @@ START_TEST(choices) {
     OK(dev->vt->choices_set(dev, "gemm nt 32 64 64 1 clblast", &err));
     ck_assert(dev->vt->gemm_offer(dev, &g, &space)); /* as recorded, though slower */
     ck_assert_int_eq(own_runs, runs);
+    OK(dev->vt->choices_set(dev, "wrong nt 29 40 50 1 clblast", &err)); /* one shape of the class: it alone is ours */
+    g.M = 29;
+    ck_assert(!dev->vt->gemm_offer(dev, &g, &space));
+    g.M = 28;
+    ck_assert(dev->vt->gemm_offer(dev, &g, &space));
+    memset(lines, 0, sizeof lines);
+    OK(dev->vt->choices_get(dev, count_line, lines));
+    ck_assert_msg(!strcmp(lines[1], "wrong nt 29 40 50 1 clblast"), "%s", lines[1]);
     ck_assert_int_eq(dev->vt->choices_set(dev, "gemm nonsense", &err), SSA_ERR_INPUT);
     memset(&err, 0, sizeof err);
     unsetenv("SSA_GEMM");
