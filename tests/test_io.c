@@ -238,8 +238,23 @@ START_TEST(foreign_types) {
     }
     ck_assert(ssa_dtype_size(SSA_DTYPE_COUNT) == 0 && ssa_dtype_name(SSA_DTYPE_COUNT));
     ssa_safetensors_close(st);
+}
+END_TEST
+
+START_TEST(strangers_in_folder) {
+    write_sample("model.safetensors", 0, 2);
+    write_sample("golden.safetensors", 2, 2); /* not the model's */
+    write_sample("model-of-me.safetensors", 2, 2);
+    ssa_safetensors_close(open_ok(dir));
+    write_sample("model-00002-of-00002.safetensors", 2, 2);
+    fails(dir, "shard model-00002-of-00002.safetensors", "would not be read");
+    ck_assert_int_eq(unlink(at("model.safetensors")), 0);
+    write_sample("model-00001-of-00002.safetensors", 0, 2);
+    put_index("{\"half\": \"model-00001-of-00002.safetensors\"}");
+    fails(dir, "shard model-00002-of-00002.safetensors", "does not name");
+    put_index("{\"half\": \"model-00001-of-00002.safetensors\", \"brain\": \"model-00002-of-00002.safetensors\"}");
+    ssa_safetensors_close(open_ok(dir));
     put("adapter_config.json", "{}", 2);
-    put("model.safetensors", file, sizeof file);
     fails(dir, dir, "holds an adapter (adapter_config.json)");
 }
 END_TEST
@@ -480,6 +495,7 @@ int main(void) {
     tcase_add_test(c, write_refuses);
     tcase_add_test(c, folder);
     tcase_add_test(c, foreign_types);
+    tcase_add_test(c, strangers_in_folder);
     tcase_add_test(c, hostile_headers);
     tcase_add_test(c, hostile_lengths);
     tcase_add_test(c, long_names);

@@ -106,6 +106,7 @@ ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh TIMEOUT 3000
 
 # The command, as a user meets it.
 ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
+ssa_test(files ${CMAKE_SOURCE_DIR}/tests/files.sh $<TARGET_FILE:ssa_command>)
 ssa_test(data ${CMAKE_SOURCE_DIR}/tests/data.sh $<TARGET_FILE:ssa_command>)
 ssa_test(eval ${CMAKE_SOURCE_DIR}/tests/eval.sh $<TARGET_FILE:ssa_command>)
 ssa_test(output ${CMAKE_SOURCE_DIR}/tests/output.sh $<TARGET_FILE:ssa_command>)

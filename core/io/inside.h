@@ -50,6 +50,9 @@ void     io_locale_back(locale_t before);
 ssa_status io_json_parse(const char *what, const void *text, size_t bytes, cJSON **out, ssa_error *err);
 /* JSON as text in malloc'ed memory, numbers with a point in every locale; NULL where memory ran out. */
 char *io_json_print(const cJSON *json, bool formatted);
+/* Refuses a folder of weights with an adapter in it, or with a numbered shard that will not be read. map: the index's weight_map, all
+ * strings; NULL: the weights are one file. */
+ssa_status io_folder_check(const char *dir, const cJSON *map, ssa_error *err);
 /* Whether the value is a whole number in 0..2^53, the range in which a JSON number is exact. */
 bool io_json_whole(const cJSON *value, int64_t *out);
 /* "a string", "null", ...: what a value is, for sentences about what it should have been. */

@@ -229,6 +229,7 @@ static ssa_status open_index(ssa_safetensors *st, const char *dir, const char *p
         status = ssa_fail(err, SSA_ERR_INPUT, "%s: weight_map is %s where an object with names is needed", SHOW(path),
                           cJSON_IsObject(map) ? "empty" : io_json_kind(map));
     if (!status) status = add_shards(st, dir, path, map, err);
+    if (!status) status = io_folder_check(dir, map, err);
     if (!status) status = index_names(st, path, err);
     if (!status) cJSON_ArrayForEach(item, map) {
         if (ssa_safetensors_find(st, item->string)) continue;
@@ -239,32 +240,19 @@ static ssa_status open_index(ssa_safetensors *st, const char *dir, const char *p
     return status;
 }
 
-/* Weights beside the model that others would merge into it. */
-static ssa_status refuse_adapters(const char *dir, ssa_error *err) {
-    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
-    struct stat info;
-    for (int i = 0; i < 2; i++) {
-        char *path = io_join(dir, names[i]);
-        bool there = path && !stat(path, &info);
-        free(path);
-        if (there) FAIL("%s holds an adapter (%s), which is not applied: merge it into the weights first", SHOW(dir), names[i]);
-    }
-    return SSA_OK;
-}
-
 static ssa_status open_path(ssa_safetensors *st, const char *path, ssa_error *err) {
     struct stat info;
     if (stat(path, &info) || !S_ISDIR(info.st_mode)) {
         SSA_TRY(add_file(st, path, err)); /* says what is wrong with a path that is not there */
         return index_names(st, path, err);
     }
-    SSA_TRY(refuse_adapters(path, err));
     char *single = io_join(path, "model.safetensors"), *index = io_join(path, "model.safetensors.index.json");
     ssa_status status;
     if (!single || !index) {
         status = ssa_fail(err, SSA_ERR_MEMORY, "no memory to open %s", SHOW(path));
     } else if (!stat(single, &info)) {
-        status = add_file(st, single, err);
+        status = io_folder_check(path, NULL, err);
+        if (!status) status = add_file(st, single, err);
         if (!status) status = index_names(st, single, err);
     } else if (!stat(index, &info)) {
         status = open_index(st, path, index, err);
