@@ -73,7 +73,7 @@ expect 2 'no checkpoint to resume' "$ssa" train --resume . --device cpu
 expect 2 'absent' "$ssa" train --resume absent --device cpu
 expect 0 'sparse loss' "$ssa" eval --checkpoint run/step-000006 --data text --device cpu --seq 40 --top-k 1,2,5 --rows 3
 expect 0 '"top_k":1' "$ssa" eval --checkpoint run/step-000006 --data text --device cpu --seq 40 --top-k 1,2 --rows 3 --json
-expect 2 'eval needs --data' "$ssa" eval --checkpoint run/step-000006
+expect 2 'eval needs --checkpoint' "$ssa" eval --data text
 expect 2 'not a list of numbers' "$ssa" eval --checkpoint run/step-000006 --data text --device cpu --seq 40 --top-k 1,x
 expect 0 'In the' "$ssa" generate --checkpoint run/step-000006 --device cpu --seq 40 --prompt 'In the' --tokens 60
 expect 0 'In the' "$ssa" generate --checkpoint run/step-000006 --device cpu --seq 40 --prompt 'In the' --tokens 5 --mode full --temperature 0

@@ -143,17 +143,6 @@ ssa_status checkpoint_restore_choices(ssa_context *ctx, const char *dir, ssa_err
     return s;
 }
 
-ssa_status ssa_train_resume(const char *run, ssa_train_options *o, char *checkpoint, size_t capacity, ssa_error *err) {
-    int64_t step;
-    SSA_TRY(checkpoint_newest(run, checkpoint, capacity, &step, err));
-    if (!checkpoint[0]) return ssa_fail(err, SSA_ERR_INPUT, "%s holds no checkpoint to resume from", io_show(run).text);
-    SSA_TRY(checkpoint_read_options(checkpoint, o, &step, err));
-    SSA_TRY(ssa_train_set(o, "out", run, err)); /* the folder may have been moved */
-    o->stop_at = 0;
-    o->allow_changes = false;
-    return SSA_OK;
-}
-
 ssa_status checkpoint_load(ssa_model *m, const char *dir, bool with_optimizer, ssa_error *err) {
     ssa_safetensors *st;
     SSA_TRY(ssa_safetensors_open(dir, &st, err));

@@ -62,6 +62,25 @@ ssa_status ssa_train_record_read(const char *checkpoint, ssa_train_record *out, 
     return s;
 }
 
+bool ssa_train_on_bytes(const ssa_train_record *run, int64_t vocab_size) { return run->data.tokens ? run->data.bytes : vocab_size == 256; }
+
+ssa_status identity_trained_on(const char *checkpoint, const ssa_tokens *t, char *file, size_t capacity, ssa_error *err) {
+    cJSON *json;
+    SSA_TRY(checkpoint_read_json(checkpoint, &json, err));
+    const cJSON *files = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "data"), "files");
+    file[0] = 0;
+    for (const cJSON *f = files ? files->child : NULL; f && !file[0]; f = f->next) {
+        const char *was = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(f, "hash"));
+        for (int i = 0; i < t->n && was && !file[0]; i++) {
+            char hash[33];
+            io_piece_hash(&t->pieces[i], hash);
+            if (!strcmp(hash, was)) snprintf(file, capacity, "%s", io_show(t->pieces[i].path).text);
+        }
+    }
+    cJSON_Delete(json);
+    return SSA_OK;
+}
+
 /* -- what differs ------------------------------------------------------------------------------------------------------------ */
 
 /* A list for one sentence; what does not fit is counted. */
@@ -161,26 +180,19 @@ ssa_status identity_check(const char *checkpoint, const ssa_train_options *o, co
 
 /* -- weights from another run -------------------------------------------------------------------------------------------------- */
 
-/* Where training rows end in a run that keeps its last rows for validation: tokens from the front. */
-static int64_t trained_until(const ssa_train_record *r) {
-    if (r->options.seq < 1) return 0; /* it does not say */
-    int64_t rows = (r->data.tokens - 1) / r->options.seq, behind = (int64_t)((double)rows * r->options.val_fraction);
-    return (rows - (behind < 1 ? 1 : behind)) * r->options.seq;
-}
-
 ssa_status identity_of_weights(const ssa_train_options *o, const train_data *data, FILE *progress, ssa_error *err) {
     ssa_train_record from;
     ssa_tokens_id    id, val = {0};
     SSA_TRY(ssa_train_record_read(o->init_from, &from, err));
     ssa_tokens_identify(data->tokens, &id);
     if (data->val_tokens) ssa_tokens_identify(data->val_tokens, &val);
-    bool bytes = from.data.tokens ? from.data.bytes : o->model.vocab_size == 256; /* a model from elsewhere: 256 are bytes */
+    bool bytes = ssa_train_on_bytes(&from, o->model.vocab_size);
     if (id.bytes != bytes)
         return ssa_fail(err, SSA_ERR_INPUT, "%s is a model of %s, %s holds %s", io_show(o->init_from).text, bytes ? "bytes" : "token ids", io_show(o->data).text,
                         id.bytes ? "bytes of text" : "token ids");
     if (!progress || !from.data.tokens) return SSA_OK;
     bool same = !strcmp(from.data.hash, id.hash), own = val.tokens && !strcmp(from.data.hash, val.hash);
-    bool moved = same && !val.tokens && data->val.first * o->seq < (from.val_data.tokens ? from.data.tokens : trained_until(&from));
+    bool moved = same && !val.tokens && data->val.first * o->seq < trained_until(&from, from.data.tokens);
     if (own || moved) fprintf(progress, "warning: %s was trained on rows that validate here; the validation loss will be too good\n", o->init_from);
     return SSA_OK;
 }

@@ -125,13 +125,19 @@ ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *val
 
 /* -- as JSON ------------------------------------------------------------------------------------------------------------- */
 
+const char *option_text(const cJSON *item, char number[SSA_NUMBER_SIZE]) {
+    if (cJSON_IsString(item)) return item->valuestring;
+    if (cJSON_IsBool(item)) return cJSON_IsTrue(item) ? "true" : "false";
+    if (!cJSON_IsNumber(item)) return NULL;
+    return ssa_number_print(number, item->valuedouble, false);
+}
+
 ssa_status options_from_json(ssa_train_options *o, const cJSON *json, const char *path, ssa_error *err) {
     if (!cJSON_IsObject(json)) return ssa_fail(err, SSA_ERR_INPUT, "%s is not a JSON object of options", SHOW(path));
     for (const cJSON *item = json->child; item; item = item->next) {
-        char text[SSA_NUMBER_SIZE];
-        const char *value = cJSON_IsString(item) ? item->valuestring : cJSON_IsBool(item) ? (cJSON_IsTrue(item) ? "true" : "false") : text;
-        if (cJSON_IsNumber(item)) ssa_number_print(text, item->valuedouble, false);
-        else if (value == text) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s is neither a number, a string nor true or false", SHOW(path), SHOW(item->string));
+        char        number[SSA_NUMBER_SIZE];
+        const char *value = option_text(item, number);
+        if (!value) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s is neither a number, a string nor true or false", SHOW(path), SHOW(item->string));
         ssa_error inner = {0};
         if (ssa_train_set(o, item->string, value, &inner)) return ssa_fail(err, SSA_ERR_INPUT, "%s: %s", SHOW(path), inner.text);
     }
@@ -167,19 +173,6 @@ cJSON *options_to_json(const ssa_train_options *o) {
         }
     }
     return json;
-}
-
-ssa_status ssa_train_read_config(ssa_train_options *o, const char *path, ssa_error *err) {
-    char  *text;
-    size_t bytes;
-    SSA_TRY(ssa_file_read(path, 1 << 20, &text, &bytes, err));
-    cJSON     *json;
-    ssa_status s = io_json_parse(path, text, bytes, &json, err);
-    free(text);
-    if (s) return s;
-    s = options_from_json(o, json, path, err);
-    cJSON_Delete(json);
-    return s;
 }
 
 /* -- presets --------------------------------------------------------------------------------------------------------------- */

@@ -89,7 +89,7 @@ void run_sweep(const char *run) {
 /* -- its checkpoints --------------------------------------------------------------------------------------------------------- */
 
 /* The step of "step-000060"; -1: another name. */
-static int64_t step_of(const char *name) {
+int64_t run_step_of(const char *name) {
     char *end;
     if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9') return -1;
     errno = 0;
@@ -108,7 +108,7 @@ ssa_status run_list(const char *run, int64_t **steps, int *count, ssa_error *err
     *steps = NULL;
     *count = 0;
     for (struct dirent *e; d && !s && (e = readdir(d));) {
-        int64_t step = step_of(e->d_name);
+        int64_t step = run_step_of(e->d_name);
         char   *file = step < 0 ? NULL : io_join(e->d_name, "trainer.json");
         bool    whole = file && !faccessat(dirfd(d), file, R_OK, 0);
         free(file);
@@ -133,6 +133,47 @@ ssa_status run_prune(const char *run, int keep, int64_t current, int64_t best, s
         if (steps[i] != current && steps[i] != best) run_discard(run, name);
     }
     free(steps);
+    return SSA_OK;
+}
+
+static ssa_status rename_old(const char *run, int64_t step, char name[64], ssa_error *err) {
+    char       from[32];
+    char      *path = NULL, *other = NULL;
+    ssa_status s = SSA_OK;
+    snprintf(from, sizeof from, RUN_STEP, (long long)step);
+    for (int i = 0; !other && !s; i++) {
+        if (i) snprintf(name, 64, "%s.old%d", from, i); else snprintf(name, 64, "%s.old", from);
+        other = io_join(run, name);
+        if (!other) s = ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the path of %s", name);
+        else if (!access(other, F_OK)) free(other), other = NULL;
+    }
+    if (!s && !(path = io_join(run, from))) s = ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the path of %s", from);
+    if (!s && rename(path, other)) s = ssa_fail(err, SSA_ERR_RUNTIME, "cannot rename %s: %s", io_show(path).text, strerror(errno));
+    free(path);
+    free(other);
+    return s;
+}
+
+ssa_status run_set_aside(const char *run, int64_t step, int64_t best, FILE *progress, ssa_error *err) {
+    int        count;
+    int64_t   *steps;
+    bool       there = false, moved = false;
+    SSA_TRY(run_list(run, &steps, &count, err));
+    ssa_status s = SSA_OK;
+    for (int i = 0; i < count && !s; i++) {
+        char name[64];
+        there |= steps[i] == best;
+        if (steps[i] <= step) continue;
+        moved = true;
+        s = rename_old(run, steps[i], name, err);
+        if (!s && progress) fprintf(progress, "the run goes on from step %lld: its checkpoint of step %lld is %s/%s now\n", (long long)step, (long long)steps[i], run, name);
+    }
+    free(steps);
+    if (s || !moved) return s;
+    if (there) return run_link_best(run, best, err);
+    char *link = io_join(run, "best");
+    if (link) unlink(link);
+    free(link);
     return SSA_OK;
 }
 

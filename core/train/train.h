@@ -6,6 +6,9 @@
 #include "ssa/train.h"
 #include <cjson/cJSON.h>
 
+/* A JSON value as ssa_train_set takes it. NULL: it is none that an option can have. */
+const char *option_text(const cJSON *item, char number[SSA_NUMBER_SIZE]);
+/* All options as trainer.json records them: one by one, a preset is a name among them. */
 ssa_status options_from_json(ssa_train_options *o, const cJSON *json, const char *path, ssa_error *err);
 cJSON     *options_to_json(const ssa_train_options *o);
 
@@ -24,6 +27,12 @@ ssa_status identity_check(const char *checkpoint, const ssa_train_options *o, co
 /* Whether the weights of o->init_from go with the data: bytes with bytes, and rows that they have not seen for validation (a warning). */
 ssa_status identity_of_weights(const ssa_train_options *o, const train_data *data, FILE *progress, ssa_error *err);
 
+/* Whether a file of `t` is among the training data of the checkpoint's run, by content: its name in file, "" where none is. */
+ssa_status identity_trained_on(const char *checkpoint, const ssa_tokens *t, char *file, size_t capacity, ssa_error *err);
+
+/* held_out.c: where training rows end in a run on data of so many tokens, in tokens from the front; 0: it does not say. */
+int64_t trained_until(const ssa_train_record *r, int64_t tokens);
+
 /* run.c: the folder of a run. */
 #define RUN_STEP "step-%06lld" /* a checkpoint's folder in it */
 typedef struct run_best { int64_t step; double loss; } run_best; /* the lowest validation loss under sparse attention so far; step 0: none */
@@ -37,6 +46,9 @@ void       run_sweep(const char *run);
 ssa_status run_list(const char *run, int64_t **steps, int *count, ssa_error *err);
 /* Removes all checkpoints but the newest `keep`, the current and the best. */
 ssa_status run_prune(const char *run, int keep, int64_t current, int64_t best, ssa_error *err);
+int64_t    run_step_of(const char *name); /* of a checkpoint's folder; -1: it has another name */
+/* Gives the checkpoints of later steps another name ("step-000060.old"): a run that goes on from an earlier one will write its own. */
+ssa_status run_set_aside(const char *run, int64_t step, int64_t best, FILE *progress, ssa_error *err);
 void       run_discard(const char *run, const char *name); /* a folder of files in it */
 ssa_status run_link_best(const char *run, int64_t step, ssa_error *err); /* OUT/best -> step-NNNNNN */
 

@@ -214,7 +214,7 @@ static ssa_status take_folder(trainer *t, const char *dir, const char *checkpoin
     SSA_TRY(run_lock(dir, &t->lock, &locked, t->err));
     if (locked) run_sweep(dir);
     else if (t->progress) fprintf(t->progress, "%s: this file system has no locks: nothing keeps a second process out of the run\n", dir);
-    if (checkpoint && of_this_run(dir, checkpoint)) return SSA_OK;
+    if (checkpoint && of_this_run(dir, checkpoint)) return run_set_aside(dir, t->first, t->best.step, t->progress, t->err);
     SSA_TRY(checkpoint_newest(dir, newest, sizeof newest, &step, t->err));
     if (newest[0])
         return ssa_fail(t->err, SSA_ERR_INPUT, "%s already holds a run (%s): continue it with --resume, or name another --out", io_show(dir).text, io_show(newest).text);

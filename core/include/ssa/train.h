@@ -50,13 +50,31 @@ typedef struct ssa_option {
 const ssa_option *ssa_train_option_table(int *count);
 /* Sets one option from text; the sentence names option and value. */
 ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *value, ssa_error *err);
-/* Sets options from a JSON object of them (a config file). */
-ssa_status ssa_train_read_config(ssa_train_options *o, const char *path, ssa_error *err);
+/* Options as they were given: flags and config files make a list of settings, and the list becomes options by one path, whichever way
+ * and in whatever order each came. First the preset, where one is set; then the configuration of the checkpoint that init_from names;
+ * then everything else. What is set twice has the value of the highest layer, within it the last. Names may have - for _. */
+typedef enum { SSA_SETTINGS_DEFAULTS, SSA_SETTINGS_FILES, SSA_SETTINGS_FLAGS } ssa_settings_layer;
+typedef struct ssa_settings ssa_settings;
+ssa_settings *ssa_settings_new(void); /* NULL: out of memory */
+void          ssa_settings_free(ssa_settings *s);
+ssa_status    ssa_settings_add(ssa_settings *s, const char *name, const char *value, ssa_error *err); /* a flag */
+ssa_status    ssa_settings_read(ssa_settings *s, ssa_settings_layer layer, const char *path, ssa_error *err); /* a JSON object */
+void          ssa_settings_drop(ssa_settings *s, ssa_settings_layer layer); /* all of it */
+const char   *ssa_settings_get(const ssa_settings *s, const char *name); /* NULL: not set */
+/* Over what `o` holds. others: names, up to a NULL, that are no options of a training and the caller's own; may be NULL. A sentence tells
+ * the flag or the file. */
+ssa_status    ssa_settings_apply(const ssa_settings *s, const char *const *others, ssa_train_options *o, ssa_error *err);
+/* A config file alone: the same path. A preset in it replaces all that `o` held. */
+ssa_status    ssa_train_read_config(ssa_train_options *o, const char *path, ssa_error *err);
 /* Whether the values make a run, as far as can be told without data and device. */
 ssa_status ssa_train_check(const ssa_train_options *o, ssa_error *err);
 
-/* The options of the newest checkpoint of a run, and that checkpoint's folder. */
-ssa_status ssa_train_resume(const char *run, ssa_train_options *out, char *checkpoint, size_t capacity, ssa_error *err);
+/* The folder of a model: `path` itself where config.json is in it, or the newest checkpoint of the run in `path`. */
+ssa_status ssa_checkpoint_find(const char *path, char *checkpoint, size_t capacity, ssa_error *err);
+/* What it takes to go on from a checkpoint: its folder, and its options. path: the folder of a run, whose newest it is then, or of one
+ * checkpoint. out is the run's folder, empty where the checkpoint has been taken out of one. Checkpoints of later steps in the run
+ * stay, under other names. */
+ssa_status ssa_train_resume(const char *path, ssa_train_options *out, char *checkpoint, size_t capacity, ssa_error *err);
 
 /* What the trainer.json of a checkpoint tells of the run that made it. */
 typedef struct ssa_train_record {
@@ -67,6 +85,27 @@ typedef struct ssa_train_record {
     ssa_tokens_id     val_data; /* tokens 0: validation rows are the last of data (options.val_fraction) */
 } ssa_train_record;
 ssa_status ssa_train_record_read(const char *checkpoint, ssa_train_record *out, ssa_error *err);
+/* Whether the model's tokens are bytes of text. Where no run tells, a vocabulary of 256 is taken for them. */
+bool       ssa_train_on_bytes(const ssa_train_record *run, int64_t vocab_size);
+
+/* The rows to evaluate a checkpoint on: those that its run held out of training, unless others are asked for. Data that is not the
+ * run's is used whole; rows that the run trained on are refused unless all rows are asked for. */
+typedef struct ssa_held_out_ask {
+    const char *data;         /* as ssa_tokens_open takes it; NULL: the run's validation data */
+    int64_t     seq;
+    double      val_fraction; /* of the data, from its end; below 0: as the run held out */
+    bool        all;          /* all rows of the data, trained on or not */
+} ssa_held_out_ask;
+typedef struct ssa_held_out {
+    ssa_tokens *tokens;
+    ssa_rows    rows;
+    const char *split;        /* "val_data", the run's own validation files; "val_fraction", the last part; "all" */
+    double      val_fraction;
+    bool        trained_on;   /* all, and the run trained on some of them */
+} ssa_held_out;
+/* vocab_size: the model's. The data must be of the kind that the model was trained on. */
+ssa_status ssa_held_out_open(const char *checkpoint, int64_t vocab_size, const ssa_held_out_ask *ask, FILE *progress, ssa_held_out *out, ssa_error *err);
+void       ssa_held_out_close(ssa_held_out *h);
 
 /* Learning rate of step 1, 2, ...: linear warm-up, then a cosine down to min_lr. */
 double ssa_train_lr(const ssa_train_options *o, int64_t step);
