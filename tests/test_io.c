@@ -97,8 +97,9 @@ static ssa_safetensors *open_ok(const char *path) {
     return st;
 }
 
-static void compare(const ssa_file_tensor *got, const ssa_file_tensor *want) {
+static void compare(const ssa_safetensors *st, const ssa_file_tensor *got, const ssa_file_tensor *want) {
     ck_assert_ptr_nonnull(got);
+    ck_assert_int_eq(ssa_safetensors_load(st, got, NULL), SSA_OK);
     ck_assert_str_eq(got->name, want->name);
     ck_assert_int_eq(got->dtype, want->dtype);
     ck_assert_int_eq(got->rank, want->rank);
@@ -108,12 +109,29 @@ static void compare(const ssa_file_tensor *got, const ssa_file_tensor *want) {
     ck_assert(!want->elements || !memcmp(got->data, want->data, (size_t)want->elements * ssa_dtype_size(want->dtype)));
 }
 
+/* A file that is cut or written over while it is open is an error and no SIGBUS; what has been read stays. */
+START_TEST(changes_while_open) {
+    write_sample("a.safetensors", 0, SAMPLES);
+    ssa_error err = {0};
+    ssa_safetensors *st = open_ok(at("a.safetensors"));
+    const ssa_file_tensor *t = ssa_safetensors_find(st, sample[0].name), *later = ssa_safetensors_find(st, sample[1].name);
+    compare(st, t, &sample[0]);
+    ck_assert_int_eq(truncate(at("a.safetensors"), 16), 0);
+    compare(st, t, &sample[0]);
+    ck_assert_int_eq(ssa_safetensors_load(st, later, &err), SSA_ERR_RUNTIME);
+    ck_assert_msg(strstr(err.text, "a.safetensors has changed while it was in use") && !later->data, "%s", err.text);
+    ssa_safetensors_unload(st, t);
+    ck_assert_ptr_null(t->data);
+    ssa_safetensors_close(st);
+}
+END_TEST
+
 START_TEST(roundtrip) {
     write_sample("a.safetensors", 0, SAMPLES);
     ssa_safetensors *st = open_ok(at("a.safetensors"));
     ck_assert_int_eq(ssa_safetensors_count(st), SAMPLES);
-    for (int i = 0; i < SAMPLES; i++) compare(ssa_safetensors_find(st, sample[i].name), &sample[i]);
-    for (int i = 0; i < 6; i++) compare(ssa_safetensors_at(st, i), &sample[i]);
+    for (int i = 0; i < SAMPLES; i++) compare(st, ssa_safetensors_find(st, sample[i].name), &sample[i]);
+    for (int i = 0; i < 6; i++) compare(st, ssa_safetensors_at(st, i), &sample[i]);
     ck_assert_ptr_null(ssa_safetensors_find(st, "nothing"));
     ck_assert_str_eq(ssa_safetensors_metadata(st, "quote"), "a \"b\"");
     ck_assert_ptr_null(ssa_safetensors_metadata(st, "nothing"));
@@ -181,8 +199,8 @@ START_TEST(folder) {
     put_index("{\"brain\": \"two.safetensors\", \"half\": \"one.safetensors\", \"tokens\": \"two.safetensors\"}");
     ssa_safetensors *st = open_ok(dir);
     ck_assert_int_eq(ssa_safetensors_count(st), 4);
-    for (int i = 0; i < 4; i++) compare(ssa_safetensors_at(st, i), &sample[i]);
-    for (int i = 0; i < 4; i++) compare(ssa_safetensors_find(st, sample[i].name), &sample[i]);
+    for (int i = 0; i < 4; i++) compare(st, ssa_safetensors_at(st, i), &sample[i]);
+    for (int i = 0; i < 4; i++) compare(st, ssa_safetensors_find(st, sample[i].name), &sample[i]);
     ck_assert_str_eq(ssa_safetensors_metadata(st, "format"), "pt");
     ssa_safetensors_close(st);
 
@@ -212,7 +230,7 @@ START_TEST(folder) {
 
     write_sample("model.safetensors", 4, 1); /* goes before an index */
     st = open_ok(dir);
-    compare(ssa_safetensors_at(st, 0), &sample[4]);
+    compare(st, ssa_safetensors_at(st, 0), &sample[4]);
     ssa_safetensors_close(st);
 }
 END_TEST
@@ -406,6 +424,7 @@ START_TEST(mutated) { /* whatever opens must be readable to its last byte; the s
         }
         for (int i = 0; i < ssa_safetensors_count(st); i++) {
             const ssa_file_tensor *t = ssa_safetensors_at(st, i);
+            ck_assert_int_eq(ssa_safetensors_load(st, t, &err), SSA_OK);
             for (int64_t b = 0; b < t->bytes; b++) sum += ((const unsigned char *)t->data)[b];
             ck_assert_ptr_eq(ssa_safetensors_find(st, t->name), t);
         }
@@ -490,6 +509,7 @@ int main(void) {
     TCase *c = tcase_create("safetensors");
     tcase_set_timeout(c, 120);
     tcase_add_checked_fixture(c, make_dir, remove_dir);
+    tcase_add_test(c, changes_while_open);
     tcase_add_test(c, roundtrip);
     tcase_add_test(c, no_tensors);
     tcase_add_test(c, write_refuses);

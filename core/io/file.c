@@ -1,4 +1,4 @@
-/* Files: mapping, reading whole, and writing so that an interruption or a full disk leaves the old file. */
+/* Files: reading, in parts and whole, and writing so that an interruption or a full disk leaves the old file. */
 #include "io/inside.h"
 #include "io/temporary.h"
 #include <errno.h>
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,30 +45,16 @@ ssa_status io_open_regular(const char *path, int *fd, struct stat *info, ssa_err
     return SSA_OK;
 }
 
-ssa_status io_map_open(const char *path, io_map *out, ssa_error *err) {
-    int fd;
-    struct stat info;
-    *out = (io_map){0};
-    SSA_TRY(io_open_regular(path, &fd, &info, err));
-    out->bytes = (size_t)info.st_size;
-    if (!out->bytes) {
-        close(fd);
-        return SSA_OK;
+ssa_status io_read_at(const char *path, int fd, int64_t at, void *out, size_t n, ssa_error *err) {
+    char *to = out;
+    for (size_t got = 0; got < n;) {
+        ssize_t k = pread(fd, to + got, n - got, (off_t)(at + (int64_t)got));
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return ssa_fail(err, SSA_ERR_RUNTIME, "%s cannot be read: %s", io_show(path).text, strerror(errno));
+        if (!k) return ssa_fail(err, SSA_ERR_RUNTIME, "%s has become shorter while it was in use: %lld bytes are left", io_show(path).text, (long long)(at + (int64_t)got));
+        got += (size_t)k;
     }
-    void *data = mmap(NULL, out->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    int error = errno;
-    close(fd);
-    if (data == MAP_FAILED) {
-        out->bytes = 0;
-        return ssa_fail(err, error == ENOMEM ? SSA_ERR_MEMORY : SSA_ERR_RUNTIME, "%s cannot be mapped: %s", io_show(path).text, strerror(error));
-    }
-    out->data = data;
     return SSA_OK;
-}
-
-void io_map_close(io_map *map) {
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->bytes);
-    *map = (io_map){0};
 }
 
 ssa_status ssa_file_read(const char *path, size_t limit, char **out, size_t *bytes, ssa_error *err) {

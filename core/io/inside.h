@@ -1,4 +1,4 @@
-/* What the files of this folder share: mapped files, careful writing, JSON that is not trusted, names fit for a sentence. */
+/* What the files of this folder share: reading, careful writing, JSON that is not trusted, names fit for a sentence. */
 #ifndef IO_INSIDE_H
 #define IO_INSIDE_H
 
@@ -15,13 +15,8 @@ io_shown io_show(const char *s);
 /* Opens a regular file for reading; its size and times are in *info. */
 ssa_status io_open_regular(const char *path, int *fd, struct stat *info, ssa_error *err);
 
-/* A regular file mapped read-only. An empty file gives bytes 0 and a null pointer. */
-typedef struct io_map {
-    const unsigned char *data;
-    size_t               bytes;
-} io_map;
-ssa_status io_map_open(const char *path, io_map *out, ssa_error *err);
-void       io_map_close(io_map *map);
+/* Exactly n bytes from a place in a file. Fewer, where it has become shorter, are an error that names it, and no SIGBUS as in a map. */
+ssa_status io_read_at(const char *path, int fd, int64_t at, void *out, size_t n, ssa_error *err);
 
 /* "folder/name" in malloc'ed memory; NULL where memory ran out. */
 char *io_join(const char *folder, const char *name);

@@ -1,20 +1,24 @@
-/* safetensors, reading: one file or a folder of shards, mapped. Nothing in a file is trusted: every number is checked before a
- * pointer is made of it. As in the format's definition the tensors cover the data without gap or overlap, so that a file cut
+/* safetensors, reading: one file or a folder of shards; a tensor when it is asked for. Nothing in a file is trusted: every number is
+ * checked before it is used. As in the format's definition the tensors cover the data without gap or overlap, so that a file cut
  * short or with something hidden behind the tensors is refused. */
 #include "io/inside.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct shard {
-    io_map map;
-    cJSON *header; /* owns the names and the metadata */
+    char       *path;
+    int         fd;
+    struct stat info;  /* when it was opened */
+    int64_t     start; /* of the data, in the file */
+    cJSON      *header; /* owns the names and the metadata */
 } shard;
 
 typedef struct entry {
     ssa_file_tensor t;
     int64_t         begin, end; /* bytes within the shard's data */
-    void           *copy;       /* aligned copy of data that lies crooked in the file; NULL: data points into the map */
+    int             shard;
 } entry;
 
 struct ssa_safetensors {
@@ -117,19 +121,6 @@ static ssa_status check_cover(const char *file, const entry *e, int n, int64_t d
     return SSA_OK;
 }
 
-/* Points the tensor at its data. Most writers pad their header, so that the map's own alignment serves; where not, arithmetic on
- * the map would be on misaligned pointers, and the tensor gets a copy. */
-static ssa_status place(const char *file, entry *e, const unsigned char *data, ssa_error *err) {
-    size_t bytes = (size_t)e->t.bytes;
-    e->t.data = data + e->begin;
-    if (!bytes || e->t.dtype == SSA_DTYPE_COUNT || (uintptr_t)e->t.data % ssa_dtype_size(e->t.dtype) == 0) return SSA_OK;
-    e->copy = malloc(bytes);
-    if (!e->copy) return ssa_fail(err, SSA_ERR_MEMORY, "%s: no memory for tensor %s", SHOW(file), SHOW(e->t.name));
-    memcpy(e->copy, e->t.data, bytes);
-    e->t.data = e->copy;
-    return SSA_OK;
-}
-
 /* Adds the tensors of one file. What was added before a failure is freed by close. */
 static ssa_status add_file(ssa_safetensors *st, const char *path, ssa_error *err) {
     shard *grown = realloc(st->shards, sizeof *grown * (size_t)(st->n_shards + 1));
@@ -137,19 +128,27 @@ static ssa_status add_file(ssa_safetensors *st, const char *path, ssa_error *err
     st->shards = grown;
     shard *s = &st->shards[st->n_shards];
     *s = (shard){0};
-    SSA_TRY(io_map_open(path, &s->map, err));
+    s->fd = -1;
+    s->path = strdup(path);
     st->n_shards++;
+    if (!s->path) return ssa_fail(err, SSA_ERR_MEMORY, "no memory to open %s", SHOW(path));
+    SSA_TRY(io_open_regular(path, &s->fd, &s->info, err));
 
-    uint64_t header = 0; /* little-endian, like every machine this runs on */
-    if (s->map.bytes < sizeof header) FAIL("%s has %zu bytes, too few for a safetensors file", SHOW(path), s->map.bytes);
-    memcpy(&header, s->map.data, sizeof header);
-    if (header > s->map.bytes - sizeof header)
-        FAIL("%s: its header is said to have %llu bytes, the file has %zu", SHOW(path), (unsigned long long)header, s->map.bytes);
+    uint64_t header = 0, bytes = (uint64_t)s->info.st_size; /* little-endian, like every machine this runs on */
+    if (bytes < sizeof header) FAIL("%s has %llu bytes, too few for a safetensors file", SHOW(path), (unsigned long long)bytes);
+    SSA_TRY(io_read_at(path, s->fd, 0, &header, sizeof header, err));
+    if (header > bytes - sizeof header)
+        FAIL("%s: its header is said to have %llu bytes, the file has %llu", SHOW(path), (unsigned long long)header, (unsigned long long)bytes);
     if (header > IO_JSON_LIMIT) FAIL("%s: its header has %llu bytes, at most %d are read", SHOW(path), (unsigned long long)header, IO_JSON_LIMIT);
-    SSA_TRY(io_json_parse(path, s->map.data + sizeof header, (size_t)header, &s->header, err));
+    char *text = malloc((size_t)header + 1);
+    if (!text) return ssa_fail(err, SSA_ERR_MEMORY, "no memory to open %s", SHOW(path));
+    ssa_status status = io_read_at(path, s->fd, sizeof header, text, (size_t)header, err);
+    if (!status) status = io_json_parse(path, text, (size_t)header, &s->header, err);
+    free(text);
+    if (status) return status;
+    s->start = (int64_t)(sizeof header + header);
 
-    const unsigned char *data = s->map.data + sizeof header + header;
-    int64_t data_bytes = (int64_t)(s->map.bytes - sizeof header - header);
+    int64_t data_bytes = (int64_t)bytes - s->start;
     int n = cJSON_GetArraySize(s->header), first = st->count; /* both stay far below 2^31: an entry takes at least 40 bytes of header */
     entry *entries = realloc(st->entries, sizeof *entries * ((size_t)first + (size_t)n + 1));
     if (!entries) return ssa_fail(err, SSA_ERR_MEMORY, "%s: no memory for its %d tensors", SHOW(path), n);
@@ -163,14 +162,13 @@ static ssa_status add_file(ssa_safetensors *st, const char *path, ssa_error *err
             SSA_TRY(check_metadata(path, metadata, err));
         } else {
             SSA_TRY(parse_tensor(path, item, data_bytes, &entries[st->count], err));
+            entries[st->count].shard = st->n_shards - 1;
             st->count++;
         }
     }
     n = st->count - first;
     qsort(entries + first, (size_t)n, sizeof *entries, by_offset);
-    SSA_TRY(check_cover(path, entries + first, n, data_bytes, err));
-    for (int i = first; i < st->count; i++) SSA_TRY(place(path, &entries[i], data, err));
-    return SSA_OK;
+    return check_cover(path, entries + first, n, data_bytes, err);
 }
 
 static int name_order(const void *a, const void *b) {
@@ -276,15 +274,40 @@ ssa_status ssa_safetensors_open(const char *path, ssa_safetensors **out, ssa_err
 
 void ssa_safetensors_close(ssa_safetensors *st) {
     if (!st) return;
-    for (int i = 0; i < st->count; i++) free(st->entries[i].copy);
+    for (int i = 0; i < st->count; i++) free((void *)(uintptr_t)st->entries[i].t.data);
     for (int i = 0; i < st->n_shards; i++) {
-        io_map_close(&st->shards[i].map);
+        if (st->shards[i].fd >= 0) close(st->shards[i].fd);
+        free(st->shards[i].path);
         cJSON_Delete(st->shards[i].header);
     }
     free(st->by_name);
     free(st->entries);
     free(st->shards);
     free(st);
+}
+
+/* The entry around a tensor that this file gave out. */
+static entry *entry_of(const ssa_safetensors *st, const ssa_file_tensor *t) { return &st->entries[(const entry *)(const void *)t - st->entries]; }
+
+ssa_status ssa_safetensors_load(const ssa_safetensors *st, const ssa_file_tensor *t, ssa_error *err) {
+    entry       *e = entry_of(st, t);
+    const shard *s = &st->shards[e->shard];
+    struct stat  now;
+    if (t->data || !t->bytes) return SSA_OK;
+    if (fstat(s->fd, &now) || now.st_size != s->info.st_size || now.st_mtim.tv_sec != s->info.st_mtim.tv_sec || now.st_mtim.tv_nsec != s->info.st_mtim.tv_nsec)
+        return ssa_fail(err, SSA_ERR_RUNTIME, "%s has changed while it was in use", SHOW(s->path));
+    void *data = malloc((size_t)t->bytes);
+    if (!data) return ssa_fail(err, SSA_ERR_MEMORY, "%s: no memory for tensor %s", SHOW(s->path), SHOW(t->name));
+    ssa_status status = io_read_at(s->path, s->fd, s->start + e->begin, data, (size_t)t->bytes, err);
+    if (status) free(data);
+    else e->t.data = data;
+    return status;
+}
+
+void ssa_safetensors_unload(const ssa_safetensors *st, const ssa_file_tensor *t) {
+    entry *e = entry_of(st, t);
+    free((void *)(uintptr_t)e->t.data);
+    e->t.data = NULL;
 }
 
 int ssa_safetensors_count(const ssa_safetensors *st) { return st->count; }

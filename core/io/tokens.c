@@ -20,7 +20,7 @@ static ssa_status find_kind(io_piece *p, int fd, const io_kind **out, ssa_error 
     unsigned char head[IO_SHARD_HEADER];
     int32_t header[3] = {0};
     size_t n = p->bytes < (int64_t)sizeof head ? (size_t)p->bytes : sizeof head;
-    SSA_TRY(io_read_at(p, fd, 0, head, n, err));
+    SSA_TRY(io_read_at(p->path, fd, 0, head, n, err));
     memcpy(header, head, n < sizeof header ? n : sizeof header);
     *out = &text_kind;
     if (n >= sizeof *header)
@@ -202,7 +202,7 @@ static ssa_status get_from(const ssa_tokens *t, const io_piece *p, int fd, int64
     int width = t->kind->width;
     for (int64_t got = 0; got < n;) {
         int64_t take = n - got < (int64_t)sizeof raw / width ? n - got : (int64_t)sizeof raw / width;
-        SSA_TRY(io_read_at(p, fd, p->skip + (skip + got) * width, raw, (size_t)(take * width), err));
+        SSA_TRY(io_read_at(p->path, fd, p->skip + (skip + got) * width, raw, (size_t)(take * width), err));
         for (int64_t i = 0; i < take; i++) {
             const unsigned char *from = raw + i * width;
             uint32_t token = width == 1 ? from[0] : width == 2 ? (uint32_t)(from[0] | from[1] << 8)

@@ -60,8 +60,6 @@ struct io_watch {
     double  said;        /* when, in seconds */
 };
 ssa_status io_scan(const ssa_tokens *t, io_piece *p, int fd, io_watch *watch, ssa_error *err);
-/* Exactly n bytes at a place; fewer, where the file has become shorter, are an error. */
-ssa_status io_read_at(const io_piece *p, int fd, int64_t at, void *out, size_t n, ssa_error *err);
 ssa_status io_hash(const io_piece *p, int fd, XXH128_hash_t *out, ssa_error *err);
 
 /* identity.c: as the identity of the whole prints it. */

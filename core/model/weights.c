@@ -89,10 +89,13 @@ static ssa_status refuse_strangers(ssa_model *m, const ssa_safetensors *st, bool
         bool        prefixed = !strncmp(t->name, moment_prefixes[0], PREFIX) || !strncmp(t->name, moment_prefixes[1], PREFIX);
         const char *name = t->name + (moments && prefixed ? PREFIX : 0);
         bool        known = moments == (name != t->name) && bsearch(&name, names, (size_t)m->param_count, sizeof *names, by_name);
-        if (known || (!moments && is_buffer(t))) continue;
+        if (known) continue;
+        if (!moments) s = ssa_safetensors_load(st, t, ERROR);
+        if (s || (!moments && is_buffer(t))) continue;
         if (moments || strcmp(t->name, "lm_head.weight"))
             s = ssa_fail(ERROR, SSA_ERR_INPUT, "the checkpoint has a tensor %s that the model does not use: it is of another model than config.json's",
                          io_show(t->name).text);
+        else if ((s = ssa_safetensors_load(st, embed, ERROR))) continue;
         else if (!equal_values(t, embed)) /* tied, or it would be a parameter */
             s = ssa_fail(ERROR, SSA_ERR_INPUT, "the checkpoint has an lm_head.weight that differs from model.embed_tokens.weight, although "
                          "tie_word_embeddings is true");
@@ -101,10 +104,12 @@ static ssa_status refuse_strangers(ssa_model *m, const ssa_safetensors *st, bool
     return s;
 }
 
-static ssa_status upload(ssa_model *m, const ssa_file_tensor *t, ssa_tensor to) {
+static ssa_status upload(ssa_model *m, const ssa_safetensors *st, const ssa_file_tensor *t, ssa_tensor to) {
     float *values;
+    SSA_TRY(ssa_safetensors_load(st, t, ERROR));
     SSA_TRY(params_array(m, t->elements, &values));
     ssa_to_f32(values, t->data, t->dtype, t->elements);
+    ssa_safetensors_unload(st, t);
     ssa_status s = ssa_write_f32(m->ctx, to, values);
     free(values);
     return s;
@@ -116,7 +121,7 @@ ssa_status ssa_model_load(ssa_model *m, const ssa_safetensors *st) {
     SSA_TRY(refuse_strangers(m, st, false));
     for (int i = 0; i < m->param_count; i++) {
         SSA_TRY(find(m, st, m->params[i].info.name, &m->params[i].info, &t));
-        SSA_TRY(upload(m, t, params_home(m, i)));
+        SSA_TRY(upload(m, st, t, params_home(m, i)));
     }
     return params_changed(m);
 }
@@ -129,7 +134,7 @@ ssa_status ssa_model_load_optimizer(ssa_model *m, const ssa_safetensors *st) {
                 const ssa_file_tensor *t;
                 snprintf(name, sizeof name, "%s%s", moment_prefixes[k], m->params[i].info.name);
                 SSA_TRY(find(m, st, name, &m->params[i].info, &t));
-                if (pass) SSA_TRY(upload(m, t, ssa_model_param_tensor(m, i, moment_kinds[k])));
+                if (pass) SSA_TRY(upload(m, st, t, ssa_model_param_tensor(m, i, moment_kinds[k])));
             }
         if (!pass) SSA_TRY(refuse_strangers(m, st, true));
     }

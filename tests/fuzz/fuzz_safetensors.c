@@ -17,7 +17,9 @@ static void open_and_walk(const char *path) {
         if (t->rank <= SSA_MAX_RANK && elements != t->elements) abort();
         if (t->dtype != SSA_DTYPE_COUNT && (t->rank > SSA_MAX_RANK || t->bytes != t->elements * (int64_t)ssa_dtype_size(t->dtype))) abort();
         if (!t->type || ssa_safetensors_find(st, t->name) != t) abort();
-        for (int64_t k = 0; k < t->bytes; k++) sum ^= ((const uint8_t *)t->data)[k];
+        s = ssa_safetensors_load(st, t, &err);
+        fuzz_sentence(s, &err);
+        for (int64_t k = 0; k < t->bytes && !s; k++) sum ^= ((const uint8_t *)t->data)[k];
     }
     const char *value = ssa_safetensors_metadata(st, "format");
     if (value) sum ^= (uint8_t)strlen(value);

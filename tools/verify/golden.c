@@ -44,7 +44,7 @@ static ssa_status find(golden *g, const char *name, ssa_dtype dtype, const ssa_f
     *out = ssa_safetensors_find(g->st, name);
     if (!*out) return ssa_fail(g->err, SSA_ERR_INPUT, "%s has no tensor %s", g->path, name);
     if ((*out)->dtype != dtype) return ssa_fail(g->err, SSA_ERR_INPUT, "%s: %s is %s where %s is needed", g->path, name, ssa_dtype_name((*out)->dtype), ssa_dtype_name(dtype));
-    return SSA_OK;
+    return ssa_safetensors_load(g->st, *out, g->err);
 }
 
 static void *allocate(golden *g, int64_t n, ssa_status *s) {

@@ -14,7 +14,7 @@ bool ssa_number_read(const char *text, double *out);
 enum { SSA_NUMBER_SIZE = 40 };
 const char *ssa_number_print(char text[SSA_NUMBER_SIZE], double x, bool is_float);
 
-/* -- safetensors: 8 bytes header length (little-endian), a JSON header, the data. Files are memory-mapped; nothing in them
+/* -- safetensors: 8 bytes header length (little-endian), a JSON header, the data. Nothing in them
  * is trusted: header beyond the file, overlapping or out-of-range offsets, shapes whose size is not the data's are errors that name
  * the file and the tensor. A file may hold tensors of any type; whether it can be used is asked of those that are. ------------ */
 typedef struct ssa_file_tensor {
@@ -22,7 +22,7 @@ typedef struct ssa_file_tensor {
     ssa_dtype   dtype;   /* F32, BF16, F16, I32, F64; SSA_DTYPE_COUNT: another type, or more than SSA_MAX_RANK dimensions */
     int         rank;    /* 0: a scalar, shape[0] is then 1 */
     int64_t     shape[SSA_MAX_RANK]; /* the first SSA_MAX_RANK dimensions */
-    const void *data;    /* valid until the file is closed; aligned for dtype, no more is promised */
+    const void *data;    /* NULL until ssa_safetensors_load */
     int64_t     elements;
     int64_t     bytes;   /* of data; ignored in writing */
     const char *type;    /* the dtype as the file names it: "I64"; ignored in writing */
@@ -36,6 +36,10 @@ void                   ssa_safetensors_close(ssa_safetensors *st); /* NULL is ig
 int                    ssa_safetensors_count(const ssa_safetensors *st);
 const ssa_file_tensor *ssa_safetensors_at(const ssa_safetensors *st, int i);                 /* in order of data */
 const ssa_file_tensor *ssa_safetensors_find(const ssa_safetensors *st, const char *name);    /* NULL: not there */
+/* Reads a tensor of this file into t->data, where it stays until it is unloaded or the file is closed; loaded already: nothing to do.
+ * SSA_ERR_RUNTIME where the file has changed since it was opened. */
+ssa_status             ssa_safetensors_load(const ssa_safetensors *st, const ssa_file_tensor *t, ssa_error *err);
+void                   ssa_safetensors_unload(const ssa_safetensors *st, const ssa_file_tensor *t);
 const char            *ssa_safetensors_metadata(const ssa_safetensors *st, const char *key); /* NULL: not there */
 
 /* Writes a file: tensors in the order given, `fetch` delivers the data of tensor i in its dtype, one after the other.
