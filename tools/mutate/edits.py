@@ -81,6 +81,11 @@ class Source:
         for m in TOKEN.finditer(text):
             if m.lastgroup != "blank" and not any(a <= m.start() < b for a, b in fixed):
                 self.tokens.append(Token(m.lastgroup, m[0], m.start()))
+        self.inside, depth = [], 0  # whether a token is within round brackets: `;` there ends no statement
+        for t in self.tokens:
+            depth += t.text == "("
+            self.inside.append(depth > 0)
+            depth -= t.text == ")"
         self.floats, self.vectors, self.buffers = self.declared()
 
     def declared(self):
@@ -163,6 +168,8 @@ class Source:
 
     def begins(self, i):
         """Whether a statement may begin at i."""
+        if self.inside[i]:
+            return False
         if self[i - 1].text in (";", "{", "}", "else", "") or self[i].at > self[i - 1].end and "#define" in self.text[self[i - 1].end : self[i].at]:
             return True
         if self[i - 1].text != ")":
@@ -323,7 +330,7 @@ def dependent(s, i, first, second):
     texts = [[t.text for t in s.tokens[a:b]] for a, b in ((i, first), (first, second))]
     if any(x[0] in ("barrier", "BARRIER") for x in texts):
         return texts[0][0] != texts[1][0]
-    if texts[0][0] in FLOATS | INTEGERS or texts[1][0] in FLOATS | INTEGERS:
+    if texts[0][0] in FLOATS | INTEGERS or texts[1][0] in FLOATS | INTEGERS or texts[0][0] == texts[1][0]:
         return False
     assigned = [x[0] for x in texts if any(y in ("=", "+=", "-=", "*=") for y in x) or x[-2] in ("++", "--")]
     return any(a in texts[0] and a in texts[1] for a in assigned)
