@@ -20,7 +20,7 @@ class Lane:
         self.ssa, self.language, self.device, self.work = ssa, language, device, work
         self.folder = "shaders" if language == "GLSL" else "opencl"
         self.environment = dict(os.environ, OMP_WAIT_POLICY="passive", SSA_GEMM="own", SSA_CACHE_DIR=os.environ.get("SSA_CACHE_DIR", f"{work}/cache"),
-                                POCL_CACHE_DIR=f"{work}/pocl",
+                                POCL_CACHE_DIR=os.environ.get("POCL_CACHE_DIR", f"{work}/pocl"),
                                 MESA_SHADER_CACHE_DIR=f"{work}/mesa", XDG_RUNTIME_DIR=work, **environment)
         for name in ("SSA_KERNEL_DIR", "SSA_LANES", "SSA_LIMITS"):
             self.environment.pop(name, None)
@@ -79,26 +79,32 @@ class Lane:
     def rungs(self, edit, copy):
         """(name, arguments, environment, wrapper), the quick ones first. A kernel is tried as a user's; an include in all that have it."""
         users, base = self.users(edit.file), ["--device", self.device, "--first"]
-        here, race = {"SSA_KERNEL_DIR": copy}, shutil.which("oclgrind") if self.language == "OpenCL" and edit.kind in ("barrier", "order") else None
-        if len(users) == 1 and edit.file == self.path(users[0]):
+        here, own = {"SSA_KERNEL_DIR": copy}, edit.file in map(self.path, self.operations)
+        waits = edit.kind in ("barrier", "order")
+        ops = ["verify", "ops", *base, "--filter", self.filter_of(users)]
+        if own:
             kernel = ["verify", "kernel", f"{copy}/{edit.file}", "--as", users[0], *base]
             yield "kernel f32", kernel + ["--dtype", "f32"], {}, ()
-            yield "kernel", kernel, {}, ()
         else:
-            wanted = ["--filter", self.filter_of(users)]
-            yield "ops f32", ["verify", "ops", *base, *wanted, "--dtype", "f32"], here, ()
-            yield "exact f32", ["verify", "exact", *base, *wanted, "--dtype", "f32"], here, ()
-            yield "ops bf16", ["verify", "ops", *base, *wanted, "--dtype", "bf16"], here, ()
-            yield "ops f16", ["verify", "ops", *base, *wanted, "--dtype", "f16"], here, ()
-            yield "ops f32, reversed", ["verify", "ops", *base, *wanted, "--dtype", "f32"], dict(here, SSA_LANES="reversed"), ()
-            yield "ops f32, small", ["verify", "ops", *base, *wanted, "--dtype", "f32", "--limits", "range=16384,groups=29"], here, ()
-        if self.language == "GLSL" and edit.kind in ("barrier", "order"):  # llvmpipe runs 8 lanes in step, or 4
-            yield "128 bits", ["verify", "ops", *base, "--filter", self.filter_of(users), "--dtype", "f32"], dict(here, LP_NATIVE_VECTOR_WIDTH="128"), ()
-        if race:
+            yield "ops f32", ops + ["--dtype", "f32"], here, ()
+            yield "ops f32, reversed", ops + ["--dtype", "f32"], dict(here, SSA_LANES="reversed"), ()
+            yield "ops f32, small", ops + ["--dtype", "f32", "--limits", "range=16384,groups=29"], here, ()
+        if waits and self.language == "GLSL":  # llvmpipe runs 8 lanes in step, or 4; its cache takes the one's code for the other's
+            narrow = {"LP_NATIVE_VECTOR_WIDTH": "128", "MESA_SHADER_CACHE_DIR": f"{self.work}/mesa128"}
+            for lanes in ("", "reversed"):
+                yield f"4 lanes in step {lanes}".strip(), ops + ["--dtype", "f32"], dict(here, SSA_LANES=lanes, **narrow), ()
+        if waits and self.language == "OpenCL" and shutil.which("oclgrind"):
             tiny = self.filter_of(users, "f32") + r"(.*(E=(1|3|17|63)( |$)|R=(1|3) |M=(1|3) |T=(1|3|17) )|$)"
             yield "races", ["verify", "ops", *base, "--filter", tiny, "--dtype", "f32"], here, ("oclgrind", "--data-races")
-        if len(users) == 1 and edit.kind != "barrier":
-            yield "full", ["verify", "ops", *base, "--filter", self.filter_of(users), "--dtype", "f32", "--full"], here, ()
+        if edit.kind == "barrier":
+            return  # the storage types and the larger sizes pass the same barriers
+        if own:
+            yield "kernel", kernel, {}, ()
+            yield "full", ops + ["--dtype", "f32", "--full"], here, ()
+        else:
+            yield "exact", ["verify", "exact", *ops[2:], "--dtype", "f32"], here, ()
+            yield "ops bf16", ops + ["--dtype", "bf16"], here, ()
+            yield "ops f16", ops + ["--dtype", "f16"], here, ()
 
     def copy_of(self, edit, parent):
         """The kernels' folder with the edit in it."""
@@ -158,10 +164,10 @@ class Lane:
         kernels = sorted({k for f in files for k in self.users(f)})
         copy = self.copy_of(None, self.work)
         try:
-            for dtype in ("f32", "bf16", "f16"):
-                result = self.run(["verify", "ops", "--device", self.device, "--filter", self.filter_of(kernels), "--dtype", dtype], {"SSA_KERNEL_DIR": copy})
-                if result.returncode:
-                    return result.stdout.strip().splitlines()[-1]
+            wanted = ["--filter", self.filter_of(kernels), "--dtype", "f32"]
+            result = self.run(["verify", "ops", "--device", self.device, *wanted], {"SSA_KERNEL_DIR": copy})
+            if result.returncode:
+                return result.stdout.strip().splitlines()[-1]
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         return None
