@@ -13,7 +13,10 @@ usage: python3 tools/mutate [options]            in the source folder
   --out FOLDER      writes mutants.md (the table), mutants.json and mutants.log there
 An edit that does not compile does not count; the next of its file and class stands in. A survivor is a hole in verify, unless
 tools/mutate/equivalent says why it computes the same: `ID FILE: argument`, a line each; an id that no edit has, or that is
-killed, is an error. Exit status: 0 if at least 95 % of the others are killed, 1 if not, 2 bad input, 77 nothing to run on.
+killed, is an error. Exit status: 0 if at least 95 % of the others are killed (or all but one), 1 if not, 2 bad input, 77 nothing to run on.
+
+Where errors are found: most by `ssa verify kernel` on llvmpipe and PoCL. Missing barriers: by that with the lanes reversed, by llvmpipe
+with 4 lanes in step in place of 8 (LP_NATIVE_VECTOR_WIDTH=128), and in OpenCL by oclgrind --data-races.
 """
 
 import argparse
@@ -33,6 +36,12 @@ import trial
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WANTED = 0.95
+
+
+def enough(killed, survived):
+    """Whether the share is reached; a sample too small to show it may have one survivor."""
+    return killed > 0 and (survived <= 1 or killed >= WANTED * (killed + survived))
+
 
 
 def options():
@@ -148,7 +157,7 @@ def summary(table, o, found, arguments):
              f"Seed {o.seed}; {'; '.join(f'{x.language}: {x.description}' for x in found)}; {datetime.date.today()}; {time.time() - table.started:.0f} s; "
              f"`python3 tools/mutate{' ' if arguments else ''}{' '.join(arguments)}`."]
     left = [f"- {r['file']}:{r['line']} {r['class']}: {r['edit']}" for r in table.rows if r["verdict"] in (trial.SURVIVED, "listed wrongly")]
-    return "\n".join(out + [""] + words + (["", "Survivors:", ""] + left if left else [])) + "\n", share >= WANTED and not wrong
+    return "\n".join(out + [""] + words + (["", "Survivors:", ""] + left if left else [])) + "\n", enough(killed, survived) and not wrong
 
 
 def main():
