@@ -1,4 +1,4 @@
-// clip: clip[0] = norm = sqrt(sumsq); clip[1] = 1 if norm <= max_norm or max_norm is 0, else max_norm / (norm + 1e-6);
+// clip: clip[0] = norm = sqrt(sumsq); clip[1] = 1 if norm <= max_norm or max_norm is 0, else max_norm / (norm + 1e-6f);
 // -1 where the norm is not finite, which is told by its bits: compilers assume that floats are finite.
 //   0 sumsq [1] in, f32   1 clip [2] out, f32
 //   push: max_norm
@@ -11,5 +11,5 @@ void clip(__global const float *sumsq, __global float *clip_out, const push p) {
     float square = sumsq[p.off[0]], norm = sqrt(square);
     bool finite = (as_uint(square) & 0x7f800000u) != 0x7f800000u;
     clip_out[p.off[1]] = norm;
-    clip_out[p.off[1] + 1u] = !finite ? -1.0f : p.max_norm == 0.0f || norm <= p.max_norm ? 1.0f : p.max_norm / (norm + 1e-6);
+    clip_out[p.off[1] + 1u] = !finite ? -1.0f : p.max_norm == 0.0f || norm <= p.max_norm ? 1.0f : p.max_norm / (norm + 1e-6f);
 }

@@ -116,25 +116,23 @@ class Lane:
         return copy
 
     def verdict(self, result, report):
-        """What a run says: (KILLED, SURVIVED or INVALID; why)."""
-        if result.returncode == 0:
-            return SURVIVED, ""
+        """What a run says: (KILLED, SURVIVED or INVALID; why). A status that is not 0 kills only with a reason: verify has others."""
         for line in result.stdout.splitlines():
             if "data race at" in line:
                 return KILLED, line.strip()
-        rows = [r for r in report.get("rows", []) if r["status"] != "ok"]
-        rows.sort(key=lambda r: r["status"] != "failed")
-        if rows:
-            why = rows[0]["reason"]
-            if re.search(r"kernel \w+ does not (compile|build)", why):
-                return INVALID, why
-            if rows[0]["status"] == "failed":
-                return KILLED, f'{rows[0]["op"]} {rows[0]["dtype"]} {rows[0]["case"]}: {rows[0]["output"]}: {why}'
+        rows = [r for r in report.get("rows", []) if r["status"] in ("failed", "unsupported")]
+        for r in rows:
+            if re.search(r"kernel \w+ does not (compile|build)", r["reason"]):
+                return INVALID, r["reason"]
+        for r in rows:
+            if r["status"] == "failed":
+                return KILLED, f'{r["op"]} {r["dtype"]} {r["case"]}: {r["output"]}: {r["reason"]}'
         if result.returncode < 0:
             late = result.returncode in (-14, -24, -9)
             return KILLED, "hangs" if late else f"dies of signal {-result.returncode}"
-        last = result.stdout.strip().splitlines()[-1:] or ["nothing"]
-        return KILLED, f"status {result.returncode}: {last[0]}"
+        if result.returncode and not any(r["status"] == "ok" for r in report.get("rows", [])):
+            raise SystemExit(f"mutate: verify ends with {result.returncode}: {(result.stdout.strip().splitlines() or ['nothing'])[-1]}")
+        return SURVIVED, ""
 
     def attempt(self, edit):
         """(verdict, rung, why) of an edit."""
@@ -150,8 +148,6 @@ class Lane:
                     os.remove(json_file)
                 except (OSError, ValueError):
                     report = {}
-                if wrap and "data race at" not in result.stdout and not any(r["status"] == "failed" for r in report.get("rows", [])):
-                    continue  # oclgrind's own exit status says nothing
                 last, why = self.verdict(result, report)
                 if last != SURVIVED:
                     return last, name, why.replace(copy + "/", "")
