@@ -24,7 +24,7 @@ failed=0
 for name in $names; do
     more= link=
     # checkpoint.c also writes checkpoints; what it needs of models and contexts for that is not reached from here.
-    if [ "$name" = trainer ]; then more="core/train/options.c core/train/checkpoint.c core/train/identity.c core/train/run.c" link="-no-pie -Wl,--unresolved-symbols=ignore-in-object-files"; fi
+    if [ "$name" = trainer ]; then more="core/train/checkpoint.c core/train/find.c core/train/held_out.c core/train/identity.c core/train/options.c core/train/run.c core/train/settings.c core/model/model.c" link="-no-pie -Wl,--unresolved-symbols=ignore-in-object-files"; fi
     # shellcheck disable=SC2086
     $cc $flags $link -o "$work/$name" tests/fuzz/fuzz_"$name".c $sources $more $(pkg-config --cflags --libs libcjson libxxhash) -lm
     mkdir -p "$work/new_$name"
