@@ -59,6 +59,15 @@ expect 0 'saved' "$ssa" train --resume held --device cpu --stop-at $((step + 1))
 expect 0 '^$' bash -c 'ls -A held | grep tmp; true'
 expect 2 'both1 already holds a run' "$ssa" train --resume held --device cpu --out both1
 
+# Two processes that write one report: it is one of the two, whole.
+"$ssa" verify exact --device cpu --filter '^fill' --json report.json >/dev/null & first=$!
+"$ssa" verify exact --device cpu --filter '^fill' --json report.json >/dev/null & second=$!
+wait $first; a=$?
+wait $second; b=$?
+expect 0 '^0 0$' echo $a $b
+expect 0 'rows as before' "$ssa" verify compare report.json report.json
+expect 0 '^$' bash -c 'ls -A | grep tmp; true'
+
 # Signals save and leave with a status of their own; what follows has the bits of a run that was never disturbed.
 for signal in TERM HUP INT XCPU; do
     start --out $signal $long
@@ -110,6 +119,15 @@ kill -INT $pid
 leave
 expect 0 '^3$' echo $?
 expect 0 'stopping after this token' cat log
+
+# verify writes the reports of what was done.
+env --default-signal=TERM "$ssa" verify exact --device cpu --full --json interrupted.json >log 2>&1 & pid=$!
+await 'exact on cpu'
+kill -TERM $pid
+leave
+expect 0 '^3$' echo $?
+expect 0 '"interrupted": *true' cat interrupted.json
+expect 0 'skipped.*interrupted|interrupted.*skipped' cat interrupted.json
 
 # Saves by time; the best checkpoint outlives the newer ones, and a resumed run knows it.
 start --out timed $long --save-minutes 0.005

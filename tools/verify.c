@@ -1,6 +1,7 @@
 /* ssa verify: is a device right? One mode after another on one device after another; rows go to the console and into the reports. */
 #include "command.h"
 #include "output.h"
+#include "signals.h"
 #include "verify/report_file.h"
 #include "verify/session.h"
 #include <glob.h>
@@ -43,7 +44,8 @@ static void usage(FILE *to) {
     fprintf(to, "  %-12s %s\n", "compare", "A.json B.json: what changed between two reports");
     fprintf(to, "  %-12s %s\n", "page", "A.json ... --html FILE: several reports on one page");
     fprintf(to, "\n`ssa verify MODE --help` lists the options. Exit status: 0 everything that ran is right, and\n"
-                "something did on each device; 1 something failed, or nothing was verified; 2 bad input.\n");
+                "something did on each device; 1 something failed, or nothing was verified; 2 bad input;\n"
+                "3 ended early by a signal, with the reports of what was done.\n");
 }
 
 static ssa_status parse(int argc, char **argv, const char *name, arguments *a, session *s, ssa_error *err) {
@@ -110,7 +112,8 @@ static ssa_status take_rest(const char *name, const arguments *a, session *s, gl
     if (!s->everything) return SSA_OK;
     glob("tests/golden/*.safetensors", 0, NULL, found); /* in the source folder */
     glob("tests/golden/*_nsa", GLOB_APPEND, NULL, found);
-    for (size_t i = 0; i < found->gl_pathc && s->goldens < 32; i++) s->golden[s->goldens++] = found->gl_pathv[i];
+    if (found->gl_pathc > sizeof s->golden / sizeof *s->golden) return ssa_fail(err, SSA_ERR_INPUT, "tests/golden holds %zu files, at most %zu are taken at once", found->gl_pathc, sizeof s->golden / sizeof *s->golden);
+    for (size_t i = 0; i < found->gl_pathc; i++) s->golden[s->goldens++] = found->gl_pathv[i];
     return SSA_OK;
 }
 
@@ -125,7 +128,7 @@ static ssa_status run_modes(session *s, const char *name, char device[][32], int
         int ok = 0;
         for (int i = 0; i < MODES; i++) {
             double weight = weight_of(&modes[i], device[d]);
-            if (s->everything ? !weight : strcmp(name, modes[i].name)) continue;
+            if ((s->everything ? !weight : strcmp(name, modes[i].name)) || session_interrupted(s)) continue;
             session_begin(s, modes[i].name, device[d], s->everything ? weight / left : 1.0 / (devices - d));
             ssa_status status = modes[i].run(s, device[d], err);
             if (status == SSA_ERR_INPUT) return status;
@@ -174,6 +177,7 @@ static void finish(session *s) {
     cJSON *summary = cJSON_AddObjectToObject(s->report, "summary");
     for (int i = 0; i < 4; i++) cJSON_AddNumberToObject(summary, verify_status_name(i), s->total[i]);
     cJSON_AddNumberToObject(s->report, "seconds", round(10 * seconds) / 10);
+    if (session_interrupted(s)) cJSON_AddBoolToObject(s->report, "interrupted", true);
     printf("%d ok, %d failed, %d unsupported, %d skipped in %.0f s\n", s->total[VERIFY_OK], s->total[VERIFY_FAILED], s->total[VERIFY_UNSUPPORTED],
            s->total[VERIFY_SKIPPED], seconds);
 }
@@ -181,7 +185,7 @@ static void finish(session *s) {
 static int verify(const char *name, int argc, char **argv) {
     ssa_error  err = {0};
     arguments  a = {.device = "auto", .seed = 1, .only_case = -1};
-    session    s = {0};
+    session    s = {.options.interrupt = &requested.stop};
     glob_t     found = {0};
     char       device[SESSION_DEVICES][32];
     int        devices = 0;
@@ -198,18 +202,20 @@ static int verify(const char *name, int argc, char **argv) {
     if (a.json || a.csv || a.html) output_is_progress(); /* the reports are what was asked for */
     if (!status && !strcmp(a.device, "auto") && !strcmp(device[0], "cpu"))
         printf("auto is the cpu here: no kernel of a GPU is verified; --device vulkan or opencl takes a software driver too\n");
+    signals_catch("this case", false);
     if (!status) status = run_modes(&s, name, device, devices, &err);
     if (!status) finish(&s);
     if (!status) status = write_reports(&s, &a, &err);
     int rows = s.total[0] + s.total[1] + s.total[2] + s.total[3];
-    if (!status && !rows) status = ssa_fail(&err, SSA_ERR_INPUT, "no case passes the filter %s", s.options.filter ? s.options.filter : "");
-    if (!status && !s.total[VERIFY_FAILED]) {
+    if (!status && !rows && !session_interrupted(&s)) status = ssa_fail(&err, SSA_ERR_INPUT, "no case passes the filter %s", s.options.filter ? s.options.filter : "");
+    bool interrupted = session_interrupted(&s);
+    if (!status && !s.total[VERIFY_FAILED] && !interrupted) {
         err = s.unverified;
         status = err.status;
     }
     session_close(&s);
     globfree(&found);
-    return status ? complain(&err) : s.total[VERIFY_FAILED] ? 1 : 0;
+    return status ? complain(&err) : s.total[VERIFY_FAILED] ? 1 : interrupted ? EXIT_INTERRUPTED : 0;
 }
 
 /* -- reports of earlier runs ----------------------------------------------------------------------------------------------------- */

@@ -175,8 +175,8 @@ ssa_status mode_determinism(session *s, const char *device, ssa_error *err) {
         session_note(s, "device", "beside other work", NULL, VERIFY_SKIPPED, "the other work does not start");
     ssa_close(ctx);
     for (int busy = 0; busy < 2 && !status && training_wanted(s); busy++) {
-        if (s->deadline > 0 && session_left(s) < 1e-6)
-            session_note(s, "train", busy ? "beside other work" : "twice", NULL, VERIFY_SKIPPED, "the time budget is spent");
+        if (session_over(s))
+            session_note(s, "train", busy ? "beside other work" : "twice", NULL, VERIFY_SKIPPED, session_interrupted(s) ? "interrupted" : "the time budget is spent");
         else status = train_twice(s, device, busy, err);
     }
     return status;

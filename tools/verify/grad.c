@@ -397,7 +397,7 @@ ssa_status verify_grad(const verify_options *options, verify_callback callback, 
                  : e->attr.main == SSA_MAIN_FULL ? " main=full"
                                                  : " main=sparse");
         snprintf(name, sizeof name, "%s f64 %s", ssa_op_name(e->op), p.text);
-        if (filtered && regexec(&filter, name, 0, NULL, 0)) continue;
+        if ((filtered && regexec(&filter, name, 0, NULL, 0)) || (options && options->interrupt && *options->interrupt)) continue;
         e->set_up(&p);
         check(&p, callback, user);
         for (int k = 0; k < p.count; k++) ssa_tensor_free(ctx, &p.owned[k]);

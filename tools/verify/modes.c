@@ -100,8 +100,8 @@ ssa_status mode_golden(session *s, const char *device, ssa_error *err) {
         if (model && s->everything && !s->options.full && strcmp(device, "cpu"))
             session_note(s, "golden", w.file, "default", VERIFY_SKIPPED, "a model's ten steps are for --full, or `ssa verify golden --device %s`",
                          device);
-        else if (s->deadline > 0 && session_left(s) < 1e-6)
-            session_note(s, "golden", w.file, "default", VERIFY_SKIPPED, "the time budget is spent");
+        else if (session_over(s))
+            session_note(s, "golden", w.file, "default", VERIFY_SKIPPED, session_interrupted(s) ? "interrupted" : "the time budget is spent");
         else status = verify_golden_each(ctx, s->golden[i], golden_row, &w, err);
     }
     ssa_close(ctx);

@@ -302,7 +302,9 @@ bool verify_dtype_applies(const verify_case *c, ssa_dtype act) {
     return c->op != SSA_MATMUL || c->other != (int)act; /* the same case as the one with VERIFY_SAME_DTYPE */
 }
 
-bool verify_runner_late(const verify_runner *r) { return r->options.seconds > 0 && now() - r->started > r->options.seconds; }
+static bool interrupted(const verify_runner *r) { return r->options.interrupt && *r->options.interrupt; }
+
+bool verify_runner_late(const verify_runner *r) { return interrupted(r) || (r->options.seconds > 0 && now() - r->started > r->options.seconds); }
 
 ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number) {
     verify_job job;
@@ -314,7 +316,7 @@ ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype 
     if (r->only_ops && regexec(&r->ops, ssa_op_name(c->op), 0, NULL, 0)) return SSA_OK;
     ssa_status s = job_init(r, &job, c, act, number);
     bool late = verify_runner_late(r);
-    if (!s && late) report_all(r, &job, VERIFY_SKIPPED, "the time budget is spent");
+    if (!s && late) report_all(r, &job, VERIFY_SKIPPED, interrupted(r) ? "interrupted" : "the time budget is spent");
     if (!s && !late) s = verify_fill(&job, r->err);
     if (!s && !late && r->prepare) r->prepare(&job);
     if (!s && !late) {

@@ -46,6 +46,10 @@ void session_begin(session *s, const char *mode, const char *device, double shar
     fflush(stdout);
 }
 
+bool session_interrupted(const session *s) { return s->options.interrupt && *s->options.interrupt; }
+
+bool session_over(const session *s) { return session_interrupted(s) || (s->deadline > 0 && session_left(s) < 1e-6); }
+
 double session_left(const session *s) { return s->deadline > 0 ? fmax(1e-9, s->deadline - session_now()) : 0; }
 
 static void print_tally(const char *name, const session_tally *t) {

@@ -50,6 +50,8 @@ void session_begin(session *s, const char *mode, const char *device, double shar
 int session_end(session *s);
 /* Seconds left to the pass, as verify_options wants them. */
 double session_left(const session *s);
+bool   session_over(const session *s);    /* none are left, or the user wants it to end */
+bool   session_interrupted(const session *s); /* the latter */
 
 void session_row(void *user, const verify_row *row); /* a verify_callback; user: the session */
 void session_note(session *s, const char *op, const char *text, const char *variant, verify_status status, const char *format, ...)

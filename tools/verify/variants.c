@@ -130,7 +130,7 @@ ssa_status session_variants(session *s, const char *device, session_run run, ssa
     }
     for (int i = 0; i < COUNT; i++) {
         const variant *v = &variants[i];
-        if (!mine[i]) continue;
+        if (!mine[i] || session_interrupted(s)) continue;
         if (deadline > 0) s->deadline = session_now() + (deadline - session_now()) * weight_of(v) / left;
         left -= weight_of(v);
         if (!strcmp(v->name, "widened") && !storage16)

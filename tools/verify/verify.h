@@ -16,6 +16,7 @@
 
 #include "ssa/ssa.h"
 #include <regex.h>
+#include <signal.h>
 #include <stdio.h>
 
 typedef enum { VERIFY_OK, VERIFY_FAILED, VERIFY_UNSUPPORTED, VERIFY_SKIPPED } verify_status;
@@ -51,6 +52,7 @@ typedef struct verify_options {
     const char *variant; /* what the rows say */
     const char *ops;     /* extended regular expression over the operation's name; NULL: all of them */
     const bool *stop;    /* no further case is run once it is set; NULL: all are */
+    const volatile sig_atomic_t *interrupt; /* not 0: cases that are left are reported as skipped; NULL: none */
 } verify_options;
 
 /* Every operation on ctx against the CPU: outputs poisoned, guard zones checked, run twice (the second time recorded and
@@ -151,7 +153,7 @@ void       verify_runner_close(verify_runner *r);
 ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number);
 /* Cases are walked in so many rounds, every n-th in each, so that a pass that runs out of time has met every operation. */
 int        verify_rounds(const verify_runner *r);
-bool       verify_runner_late(const verify_runner *r); /* the time budget is spent */
+bool       verify_runner_late(const verify_runner *r); /* the time budget is spent, or somebody wants it to end */
 
 /* Runs the job's case on the CPU in f64 and keeps the outputs in job->wide; nothing happens where f64 says nothing. */
 ssa_status verify_wide(verify_job *job);
