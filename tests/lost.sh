@@ -13,8 +13,21 @@ yes "In the beginning was the word, and the word was long enough." | head -c 600
 model="--device cpu --layers 1 --hidden 32 --ffn 48 --heads 2 --kv-heads 1 --head-dim 16 --block-size 8 --top-k 2 --seq 40 --batch 2"
 some="$model --steps 12 --warmup 1 --eval-rows 2 --eval-every 0 --save-every 1 --keep 100"
 long="$model --steps 100000 --warmup 1 --eval-rows 2 --eval-every 0 --save-every 0"
-start() { env --default-signal=INT,HUP "$ssa" train --data text "$@" >log 2>&1 & pid=$!; } # a script's & has SIGINT ignored
-await() { for _ in $(seq 1200); do grep -qE -- "$1" log && return; sleep 0.05; done; echo "no $1 in: $(cat log)"; }
+start() { # a script's & has SIGINT ignored
+    rm -f log # or await would find the last command's lines, and a signal would reach this shell's child before it is the command
+    env --default-signal=INT,HUP "$ssa" train --data text "$@" >log 2>&1 & pid=$!
+}
+await() { # PATTERN: until the log has it; without it the rest would only wait
+    for _ in $(seq 1200); do
+        grep -qsE -- "$1" log && return
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
+    grep -qsE -- "$1" log && return
+    echo "FAILED: no $1 in: $(cat log)"
+    kill -KILL "$pid" 2>/dev/null
+    exit 1
+}
 leave() { wait "$pid" 2>/dev/null; }
 name() { printf 'step-%06d' "$1"; }
 newest() { ls -d "$1"/step-* | tail -n 1; }
@@ -45,7 +58,7 @@ for round in 1 2 3 4; do
 done
 
 start --out held $long --save-every 20
-await 'step 20/'
+await 'saved held/step-000020'
 expect 2 "^ssa: held is being written by process $pid on " "$ssa" train --data text --out held $long
 expect 2 "^ssa: held is being written by process $pid on " "$ssa" train --resume held --device cpu
 ln -s held alias
@@ -106,6 +119,7 @@ leave
 expect 0 '^3$' echo $?
 
 # What the caller ignores stays ignored.
+rm log
 (trap '' INT HUP; exec "$ssa" train --data text --out deaf $model --steps 400 --warmup 1 --eval-rows 2) >log 2>&1 & pid=$!
 await 'step 10/'
 kill -INT $pid; kill -HUP $pid
@@ -121,6 +135,7 @@ expect 0 '^3$' echo $?
 expect 0 'stopping after this token' cat log
 
 # verify writes the reports of what was done.
+rm log
 env --default-signal=TERM "$ssa" verify exact --device cpu --full --json interrupted.json >log 2>&1 & pid=$!
 await 'exact on cpu'
 kill -TERM $pid
@@ -151,8 +166,8 @@ deep=$(printf 'd%.0s' $(seq 200))
 far=$deep
 for _ in $(seq 17); do far=$far/$deep; done
 mkdir -p "$far"
-expect 0 'saved' "$ssa" train --data text --out "$far/run" $some --steps 2
-expect 0 'step 3/3' "$ssa" train --resume "$far/run" --device cpu --steps 3
+expect 0 'saved' "$ssa" train --data text --out "$far/run" $some --stop-at 2
+expect 0 "saved.*step-000003" "$ssa" train --resume "$far/run" --device cpu --stop-at 3
 expect 0 'sparse loss' "$ssa" eval --checkpoint "$(newest "$far/run")" --data text --device cpu --seq 40 --rows 2
 mkdir -p "$far/$deep" && cd "$work" || exit 1
 expect 2 'out is a path of 40[0-9]+ characters' "$ssa" train --data text --out "$far/$deep/$deep/run" $some
