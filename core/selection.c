@@ -9,6 +9,7 @@ static const double near_tie = 1e-5; /* of the largest importance */
 
 static double value(const void *image, ssa_dtype dtype, int64_t i) {
     float f;
+    if (dtype == SSA_F32) return (double)((const float *)image)[i];
     if (dtype == SSA_F64) return ((const double *)image)[i];
     ssa_to_f32(&f, (const char *)image + i * (int64_t)ssa_dtype_size(dtype), dtype, 1);
     return (double)f;

@@ -72,14 +72,15 @@ ssa_status mode_stress(session *s, const char *device, ssa_error *err) {
 
 typedef struct golden_walk { session *s; const char *device, *file; } golden_walk;
 
-static void golden_row(void *user, const char *what, const char *name, double error, double limit) {
+static void golden_row(void *user, const char *what, const char *name, double error, double limit, const char *note) {
     golden_walk *w = user;
     char         text[200];
     snprintf(text, sizeof text, "%s %s", w->file, what);
     verify_row row = {.mode = "golden", .op = "golden", .text = text, .device = w->device, .variant = "default", .output = name, .error = error,
                       .limit = limit, .ulp = -1, .device_wide = -1, .cpu_wide = -1, .status = error <= limit ? VERIFY_OK : VERIFY_FAILED};
-    if (row.status) snprintf(row.reason, sizeof row.reason, "%.3g is beyond %.3g", error, limit);
-    if (!w->s->everything) printf("  %-6s %-10s %-52s %.2e (limit %.0e)\n", row.status ? "FAILED" : "ok", what, name, error, limit);
+    if (row.status) snprintf(row.reason, sizeof row.reason, "%.3g is beyond %.3g%s%s", error, limit, *note ? ": " : "", note);
+    else snprintf(row.reason, sizeof row.reason, "%s", note);
+    if (!w->s->everything) printf("  %-6s %-10s %-52s %.2e (limit %.0e)%s%s\n", row.status ? "FAILED" : "ok", what, name, error, limit, *note ? " " : "", note);
     session_row(w->s, &row);
 }
 
