@@ -68,7 +68,8 @@ expect 0 '"split":"all","trained_on":true' "$ssa" eval --checkpoint wide --all -
 expect 0 'WHICH THE RUN TRAINED ON' "$ssa" eval --checkpoint wide --all --device cpu
 head -c 20000 text | tr a-m n-z >fresh
 expect 0 '"split":"all","trained_on":false,.*"first_row":0' "$ssa" eval --checkpoint wide --data fresh --device cpu --json
-expect 2 'no option --config|what is' "$ssa" eval --checkpoint wide --config x
+expect 0 'perplexity' "$ssa" eval --checkpoint wide --device cpu --json=false
+expect 2 '--json is perhaps, neither true nor false' "$ssa" eval --checkpoint wide --device cpu --json=perhaps
 
 # Validation files of their own
 expect 0 'done:' "$ssa" train --data text --val-data fresh --out valid $wide --seq 56 --eval-rows 0

@@ -78,6 +78,10 @@ expect 2 'name one with --out' "$ssa" train --resume elsewhere --device cpu
 expect 0 'done:' "$ssa" train --resume elsewhere --device cpu --out branch
 same whole/step-000006/model.safetensors branch/step-000006/model.safetensors
 
+# The folders above a run are made
+expect 0 'done:' "$ssa" train $small --out some/runs//deep/
+expect 0 'top_k' "$ssa" eval --checkpoint some/runs/deep --device cpu --rows 2
+
 # For scripts
 expect 0 'done:' "$ssa" train $small --out 'a run' --where where
 expect 0 '^a run$' head -n 1 where

@@ -52,8 +52,10 @@ ssa_status flags_parse(int argc, char **argv, const char *usage, const flag *fla
         for (int k = 0; k < count; k++)
             if (!strcmp(flags[k].name, name)) f = &flags[k];
         if (!f) return ssa_fail(err, SSA_ERR_INPUT, "there is no option %s; `ssa %.*s --help` lists them", name, (int)strcspn(usage, " "), usage);
-        if (f->kind == FLAG_BOOL) {
-            *(bool *)f->to = true;
+        if (f->kind == FLAG_BOOL) { /* alone, or with =true or =false: the next word is not its value */
+            const char *equals = strchr(argv[i], '=');
+            if (equals && strcmp(equals, "=true") && strcmp(equals, "=false")) return ssa_fail(err, SSA_ERR_INPUT, "%s is %s, neither true nor false", name, equals + 1);
+            *(bool *)f->to = !equals || !strcmp(equals, "=true");
             continue;
         }
         SSA_TRY(set(f, value, err));

@@ -14,6 +14,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+ssa_status run_make(const char *run, ssa_error *err) {
+    char      *path = strdup(run);
+    ssa_status s = path ? SSA_OK : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the path of %s", io_show(run).text);
+    for (char *c = path; !s && c; c = c ? c + 1 : NULL) {
+        c = strchr(c, '/');
+        if (c == path) continue;
+        if (c) *c = 0;
+        struct stat info;
+        int         error = mkdir(path, 0777) ? errno : 0;
+        if (error && (stat(path, &info) || !S_ISDIR(info.st_mode))) s = ssa_fail(err, SSA_ERR_INPUT, "cannot make the folder %s: %s", io_show(run).text, strerror(error));
+        if (c) *c = '/';
+    }
+    free(path);
+    return s;
+}
+
 /* -- the lock -------------------------------------------------------------------------------------------------------------- */
 
 enum { HOLDER = HOST_NAME_MAX + 64 };

@@ -36,6 +36,7 @@ int64_t trained_until(const ssa_train_record *r, int64_t tokens);
 /* run.c: the folder of a run. */
 #define RUN_STEP "step-%06lld" /* a checkpoint's folder in it */
 typedef struct run_best { int64_t step; double loss; } run_best; /* the lowest validation loss under sparse attention so far; step 0: none */
+ssa_status run_make(const char *run, ssa_error *err); /* the folder and those above it, where they are not there */
 /* Takes the run for this process; it is free again when *fd is closed, so at the latest when the process ends. *locked false without
  * an error: the file system has no locks. A run that another process has is an error that names it. */
 ssa_status run_lock(const char *run, int *fd, bool *locked, ssa_error *err);

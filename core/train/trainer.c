@@ -209,7 +209,7 @@ static ssa_status take_folder(trainer *t, const char *dir, const char *checkpoin
     char    newest[sizeof t->result->checkpoint];
     int64_t step;
     bool    locked;
-    if (mkdir(dir, 0777) && errno != EEXIST) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot make the folder %s: %s", io_show(dir).text, strerror(errno));
+    SSA_TRY(run_make(dir, t->err));
     if (access(dir, W_OK | X_OK)) return ssa_fail(t->err, SSA_ERR_INPUT, "cannot write into the folder %s: %s", io_show(dir).text, strerror(errno));
     SSA_TRY(run_lock(dir, &t->lock, &locked, t->err));
     if (locked) run_sweep(dir);
