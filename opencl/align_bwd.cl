@@ -23,7 +23,7 @@ void align_bwd(__global const act_t *dy, __global const act_t *o_full, __global 
         for (uint d = lane; d < p.D; d += LANES) {
             uint i = r * p.D + d;
             float y = load_act(dy, p.off[0] + i), full = load_act(o_full, p.off[1] + i), sparse = load_act(o_sparse, p.off[2] + i);
-            float x = (full - sparse) * h, u = p.scale * (p.l2 != 0u ? 2.0f * x : clamp(x, -1.0f, 1.0f));
+            float x = (full - sparse) * h, u = p.scale * (p.l2 != 0u ? 2.0f * x : is_nan(x) ? x : clamp(x, -1.0f, 1.0f));
             float df = u * h, ds = -u * h;
             if (p.main_sparse != 0u) ds += y * g;
             else df += y * g;

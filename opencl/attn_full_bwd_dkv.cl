@@ -54,7 +54,7 @@ void attn_full_bwd_dkv(__global const act_t *d_o, __global const act_t *q, __glo
             uint row = col_row[4u * CX + j], t = col_t[4u * CX + j];
             float4 w = (float4)(0.0f), dw = (float4)(0.0f);
             if (row != NONE) {
-                w = exp(min(p.scale * s[j] - stat[p.off[4] + row], (float4)(0.5f)));
+                w = exp(p.scale * s[j] - stat[p.off[4] + row]);
                 dw = w * (ds[j] - stat[p.off[4] + p.stat_delta + row]);
             }
             s[j] = where_from(t, 4u * RY, w, (float4)(0.0f));

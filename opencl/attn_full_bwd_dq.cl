@@ -45,7 +45,7 @@ void attn_full_bwd_dq(__global const act_t *d_o, __global const act_t *q, __glob
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
         UNROLL for (uint j = 0u; j < 4u; j++)
-            s[j] = where_upto(key0 + 4u * CX + j, t, exp(min(p.scale * s[j] - STAT(lse), (float4)(0.5f))) * (dp[j] - STAT(delta)), (float4)(0.0f));
+            s[j] = where_upto(key0 + 4u * CX + j, t, exp(p.scale * s[j] - STAT(lse)) * (dp[j] - STAT(delta)), (float4)(0.0f));
         PUT(s)
         UPDATE(acc, K_AT, part * CHUNKS)
     }

@@ -57,7 +57,8 @@ void attn_sparse(__global const act_t *q, __global const act_t *k, __global cons
         UPDATE(acc, V_AT, 0u)
     }
     ROW_SUM(l, l)
-    float4 inverse = 1.0f / max(l, (float4)(1e-30f)), lse = m + log(max(l, (float4)(1e-30f)));
+    l += 1e-30f; // 1 at least, or 0 without a key; max would lose NaN
+    float4 inverse = 1.0f / l, lse = m + log(l);
     UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
     EACH(0u, STORE_O)
     if (inside && CX == 0u) {

@@ -55,7 +55,7 @@ void attn_sparse_bwd_dq(__global const act_t *d_o, __global const act_t *q, __gl
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
         UNROLL for (uint j = 0u; j < 4u; j++)
-            s[j] = col_key[4u * CX + j] != NONE ? exp(min(p.scale * s[j] - STAT(lse), (float4)(0.5f))) * (dp[j] - STAT(delta)) : (float4)(0.0f);
+            s[j] = col_key[4u * CX + j] != NONE ? exp(p.scale * s[j] - STAT(lse)) * (dp[j] - STAT(delta)) : (float4)(0.0f);
         PUT(s)
         UPDATE(acc, K_AT, 0u)
     }

@@ -21,6 +21,9 @@
 #endif
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
 
+// Told by its bits, as compilers may assume that floats are numbers; min, max, clamp and the comparisons that amount to them may lose NaN.
+static inline bool is_nan(float x) { return (as_uint(x) & 0x7fffffffu) > 0x7f800000u; }
+
 static inline ushort float_to_bf16(float x) {
     uint u = as_uint(x);
     if ((u & 0x7fffffffu) > 0x7f800000u) return (ushort)((u >> 16) | 64u);

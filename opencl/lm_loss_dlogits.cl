@@ -11,9 +11,9 @@ void lm_loss_dlogits(__global float *logits, __global const int *target, __globa
     uint r = GROUP;
     if (r >= p.R) return;
     uint t = (uint)(target[p.off[1] + r]); // a negative target becomes a large one
-    float largest = state[p.off[2] + r * 3u], factor = t < p.V ? p.scale / state[p.off[2] + r * 3u + 1u] : 0.0f;
+    float largest = state[p.off[2] + r * 3u], factor = p.scale / state[p.off[2] + r * 3u + 1u];
     for (uint v = LANE; v < p.count; v += WG) {
-        float d = exp(logits[p.off[0] + r * p.count + v] - largest) * factor;
+        float d = t < p.V ? exp(logits[p.off[0] + r * p.count + v] - largest) * factor : 0.0f;
         logits[p.off[0] + r * p.count + v] = p.first + v == t ? d - p.scale : d;
     }
 }

@@ -25,7 +25,7 @@ void select_score(__global const act_t *q, __global const float *kbar, __global 
         UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         DOTS(s, Q_AT, K_AT, p.D)
         float4 offset = ROWS4(LSE);
-        UNROLL for (uint j = 0u; j < 4u; j++) sum[j] += p.dot_score != 0u ? s[j] : exp(min(p.scale * s[j] - offset, (float4)(0.5f)));
+        UNROLL for (uint j = 0u; j < 4u; j++) sum[j] += p.dot_score != 0u ? s[j] : exp(p.scale * s[j] - offset);
     }
     if (inside)
         UNROLL for (uint j = 0u; j < 4u; j++) {

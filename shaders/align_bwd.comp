@@ -33,7 +33,7 @@ void main() {
         for (uint d = lane; d < p.D; d += LANES) {
             uint i = r * p.D + d;
             float y = load_act(dy[p.off[0] + i]), full = load_act(o_full[p.off[1] + i]), sparse = load_act(o_sparse[p.off[2] + i]);
-            float x = (full - sparse) * h, u = p.scale * (p.l2 != 0u ? 2.0 * x : clamp(x, -1.0, 1.0));
+            float x = (full - sparse) * h, u = p.scale * (p.l2 != 0u ? 2.0 * x : is_nan(x) ? x : clamp(x, -1.0, 1.0));
             float df = u * h, ds = -u * h;
             if (p.main_sparse != 0u) ds += y * g;
             else df += y * g;

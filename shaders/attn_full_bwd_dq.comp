@@ -47,7 +47,7 @@ void main() {
         DOTS(s, Q_AT, K_AT, p.D)
         DOTS(dp, DO_AT, V_AT, p.D)
         [[unroll]] for (uint j = 0u; j < 4u; j++)
-            s[j] = where_upto(key0 + 4u * CX + j, t, exp(min(p.scale * s[j] - lse, vec4(0.5))) * (dp[j] - delta), vec4(0.0));
+            s[j] = where_upto(key0 + 4u * CX + j, t, exp(p.scale * s[j] - lse) * (dp[j] - delta), vec4(0.0));
         PUT(s)
         UPDATE(acc, K_AT, part * CHUNKS)
     }

@@ -61,7 +61,8 @@ void main() {
         UPDATE(acc, V_AT, 0u)
     }
     ROW_SUM(l, l)
-    vec4 inverse = 1.0 / max(l, vec4(1e-30)), lse = m + log(max(l, vec4(1e-30)));
+    l += 1e-30; // 1 at least, or 0 without a key; max would lose NaN
+    vec4 inverse = 1.0 / l, lse = m + log(l);
     [[unroll]] for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
     EACH(0u, STORE_O)
     if (inside && CX == 0u) {

@@ -67,7 +67,7 @@ void main() {
                 uint row = col_row[4u * CX + j], t = col_t[4u * CX + j];
                 vec4 w = vec4(0.0), dw = vec4(0.0);
                 if (row != NONE) {
-                    w = exp(min(p.scale * s[j] - stat[p.off[5] + row], vec4(0.5)));
+                    w = exp(p.scale * s[j] - stat[p.off[5] + row]);
                     dw = w * (ds[j] - stat[p.off[5] + p.stat_delta + row]);
                 }
                 s[j] = where_from(t, 4u * RY, w, vec4(0.0));

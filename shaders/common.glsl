@@ -29,6 +29,9 @@
 // A finite stand-in for minus infinity: exp(NEG - anything reasonable) is 0, and NEG - NEG is 0, not NaN.
 #define NEG (-1e30)
 
+// Told by its bits, as compilers may assume that floats are numbers; min, max, clamp and the comparisons that amount to them may lose NaN.
+bool is_nan(float x) { return (floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u; }
+
 uint float_to_bf16(float x) {
     uint u = floatBitsToUint(x);
     if ((u & 0x7fffffffu) > 0x7f800000u) return (u >> 16) | 64u;

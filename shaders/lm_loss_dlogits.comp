@@ -17,9 +17,9 @@ void main() {
     uint r = GROUP;
     if (r >= p.R) return;
     uint t = uint(target[p.off[1] + r]); // a negative target becomes a large one
-    float largest = state[p.off[2] + r * 3u], factor = t < p.V ? p.scale / state[p.off[2] + r * 3u + 1u] : 0.0;
+    float largest = state[p.off[2] + r * 3u], factor = p.scale / state[p.off[2] + r * 3u + 1u];
     for (uint v = LANE; v < p.count; v += WG) {
-        float d = exp(logits[p.off[0] + r * p.count + v] - largest) * factor;
+        float d = t < p.V ? exp(logits[p.off[0] + r * p.count + v] - largest) * factor : 0.0;
         logits[p.off[0] + r * p.count + v] = p.first + v == t ? d - p.scale : d;
     }
 }

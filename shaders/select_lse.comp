@@ -13,7 +13,7 @@ PUSH { uint off[8]; uint B, T, Q, H, D, N, tiles, block_size; float scale; } p;
 
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q[p.off[0] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)]) : 0.0)
 #define K_AT(c, d) (block0 + (c) < p.N && (d) < p.D ? kbar[p.off[1] + ((b * p.N + block0 + (c)) * p.H + h) * p.D + (d)] : 0.0)
-#define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) > 0.0 ? (max) + log(sum) : 0.0;
+#define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) == 0.0 ? 0.0 : (max) + log(sum);
 
 void main() {
     uint heads = p.B * p.Q, tile = GROUP / heads;

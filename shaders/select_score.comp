@@ -28,7 +28,7 @@ void main() {
         [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = vec4(0.0);
         DOTS(s, Q_AT, K_AT, p.D)
         vec4 offset = ROWS4(LSE);
-        [[unroll]] for (uint j = 0u; j < 4u; j++) sum[j] += p.dot_score != 0u ? s[j] : exp(min(p.scale * s[j] - offset, vec4(0.5)));
+        [[unroll]] for (uint j = 0u; j < 4u; j++) sum[j] += p.dot_score != 0u ? s[j] : exp(p.scale * s[j] - offset);
     }
     if (inside)
         [[unroll]] for (uint j = 0u; j < 4u; j++) {

@@ -1,7 +1,8 @@
 /* Which blocks a query sees: the current block c = t / block_size, then the best of the earlier ones.
  *   dot:     score(i) = sum_g q_g . kbar_i
  *   softmax: score(i) = sum_g exp(scale q_g . kbar_i - lse_g), lse_g over the complete blocks i < (t+1) / block_size, 0 if none
- * summed over the query heads g that share the selection (S = H: the group's; S = Q: one). Equal scores: the newer block.
+ * summed over the query heads g that share the selection (S = H: the group's; S = Q: one). Equal scores: the newer block. A score
+ * that is NaN ranks as infinity: a block with NaN is taken, and the NaN seen.
  * compat with top_k = block_size: at most block_size/2 of the current superblock (c included) and block_size/2 of those
  * before; in the first superblock all (the rule of the released kernel). q: [B,T,Q,D]; kbar: [B,N,H,D]; idx: [B,T,S,K]. */
 #include "tiles.h"
@@ -52,6 +53,7 @@ ssa_status CPU(select)(const cpu_args *a) {
                     for (int64_t i = 0; i < c; i++) score[i] += xg[i];
             }
         }
+        for (int64_t i = 0; i < c; i++) score[i] = isnan(score[i]) ? INFINITY : score[i];
         int64_t quota_far = super ? block / 2 : 0, quota_near = super ? block / 2 - 1 : K - 1, n_far = 0, n_near = 0, slot = 1;
         for (int64_t i = 0; i < super; i++) n_far = insert(far, n_far, least(quota_far, K), score, (int32_t)i);
         for (int64_t i = super; i < c; i++) n_near = insert(near, n_near, least(quota_near, K), score, (int32_t)i);

@@ -21,15 +21,17 @@ enum { ROWS = 4, LANES = 32 / sizeof(real), KEYS = 2 * LANES };
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* e^x, written so that loops over it vectorise in f32: x = n ln 2 + r, |r| <= ln 2 / 2, Taylor series of degree 7 (its
- * remainder is below 5e-9), times 2^n. 0 below -87. */
+ * remainder is below 5e-9), times 2^n. 0 below -87; NaN stays. */
 INLINE real exponential(real x) {
     if (sizeof(real) == 8) return (real)exp((double)x);
     float   y = (float)x < -87.0f ? -87.0f : (float)x > 88.0f ? 88.0f : (float)x;
-    float   n = (y * 1.44269504f + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: rounds to an integer */
+    float   t = y * 1.44269504f + 12582912.0f, n = t - 12582912.0f; /* 1.5 * 2^23: rounds to an integer, kept in the low bits */
     float   r = (y - n * 0.693145751953125f) - n * 1.42860682e-6f;
     float   e = 1 + r * (1 + r * (1.0f / 2 + r * (1.0f / 6 + r * (1.0f / 24 + r * (1.0f / 120 + r * (1.0f / 720 + r * (1.0f / 5040)))))));
-    int32_t bits = ((int32_t)n + 127) * (1 << 23);
+    int32_t bits;
     float   power;
+    memcpy(&bits, &t, 4);
+    bits = (int32_t)((uint32_t)(bits - 0x4b400000 + 127) << 23);
     memcpy(&power, &bits, 4);
     return (float)x < -87.0f ? 0 : (real)(e * power);
 }
@@ -155,8 +157,8 @@ static inline void attend(const rows *r, const span *spans, int64_t n, const pac
             row[j] = p;
             sum += p;
         }
-        inverse[i] = sum > 0 ? 1 / sum : 0; /* no key at all: o = 0 */
-        *r->lse[i] = sum > 0 ? max + real_log(sum) : NEG;
+        inverse[i] = sum == 0 ? 0 : 1 / sum; /* no key at all: o = 0 */
+        *r->lse[i] = sum == 0 ? NEG : max + real_log(sum);
         memset(r->out[i], 0, (size_t)k->D * sizeof(real));
     }
     at = 0;
