@@ -11,11 +11,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void adamw(__global const float *grad, __global const float *step_values, __global const float *clip, __global float *param,
            __global float *m, __global float *v, __global act_t *w, const push p) {
     float lr = step_values[p.off[1]], c1 = step_values[p.off[1] + 1u], c2 = step_values[p.off[1] + 2u], factor = clip[p.off[2] + 1u];
+    bool skip = factor < 0.0f; // a factor that is NaN does not skip: it is seen
     for (uint k = 0u; k < EACH; k++) {
         uint i = (GROUP * EACH + k) * WG + LANE;
         if (i >= p.n) break;
         float x = param[p.off[3] + i];
-        if (factor >= 0.0f) {
+        if (!skip) {
             float g = grad[p.off[0] + i] * factor;
             float mi = p.beta1 * m[p.off[4] + i] + (1.0f - p.beta1) * g, vi = p.beta2 * v[p.off[5] + i] + (1.0f - p.beta2) * g * g;
             x = x - lr * p.weight_decay * x - lr * (mi * c1) / (sqrt(vi * c2) + p.eps);

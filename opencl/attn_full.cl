@@ -28,7 +28,7 @@ void attn_full(__global const act_t *q, __global const act_t *k, __global const 
     for (uint key0 = 0u; key0 < keys; key0 += 4u * CG) {
         UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         DOTS(s, Q_AT, K_AT, p.D)
-        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = where_upto(key0 + 4u * CX + j, t, p.scale * s[j], (float4)(NEG));
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = where_upto(key0 + 4u * CX + j, t, p.scale * s[j], (float4)(MASKED));
         float4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top); // key 0 is visible to every row, so m is real from the first tile on

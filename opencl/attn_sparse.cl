@@ -42,7 +42,7 @@ void attn_sparse(__global const act_t *q, __global const act_t *k, __global cons
         UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         BARRIER;
         DOTS(s, Q_AT, K_AT, p.D)
-        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = col_key[4u * CX + j] != NONE ? p.scale * s[j] : (float4)(NEG);
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = col_key[4u * CX + j] != NONE ? p.scale * s[j] : (float4)(MASKED);
         float4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top);
@@ -50,7 +50,7 @@ void attn_sparse(__global const act_t *q, __global const act_t *k, __global cons
         l *= shrink;
         UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= shrink;
         UNROLL for (uint j = 0u; j < 4u; j++) {
-            s[j] = col_key[4u * CX + j] != NONE ? exp(s[j] - m) : (float4)(0.0f); // m may still be NEG
+            s[j] = exp(s[j] - m);
             l += s[j];
         }
         PUT(s)

@@ -12,6 +12,7 @@
 #define LANE ((uint)get_local_id(0))
 #endif
 #define NEG (-1e30f)
+#define MASKED (-1e38f)
 // SUB_GROUP is defined for Intel cards whose narrowest sub-group is 16 work-items (Xe-HPC, Xe2): left alone, their compiler takes 32
 // and spills in the kernels that hold tiles in registers. Those say NARROW. Nothing relies on the width.
 #ifdef SUB_GROUP

@@ -23,12 +23,12 @@ void select_lse(__global const act_t *q, __global const float *kbar, __global fl
     for (uint block0 = 0u; block0 < blocks; block0 += 4u * CG) {
         UNROLL for (uint j = 0u; j < 4u; j++) s[j] = (float4)(0.0f);
         DOTS(s, Q_AT, K_AT, p.D)
-        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = where_upto(block0 + 4u * CX + j + 1u, complete, p.scale * s[j], (float4)(NEG));
+        UNROLL for (uint j = 0u; j < 4u; j++) s[j] = where_upto(block0 + 4u * CX + j + 1u, complete, p.scale * s[j], (float4)(MASKED));
         float4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top);
         l *= exp(old - m);
-        UNROLL for (uint j = 0u; j < 4u; j++) l += where_upto(block0 + 4u * CX + j + 1u, complete, exp(s[j] - m), (float4)(0.0f));
+        UNROLL for (uint j = 0u; j < 4u; j++) l += exp(s[j] - m);
     }
     ROW_SUM(l, l)
     if (inside && CX == 0u) {

@@ -21,11 +21,12 @@ PUSH { uint off[8]; uint n; float beta1, beta2, eps, weight_decay; } p;
 
 void main() {
     float lr = step_values[p.off[1]], c1 = step_values[p.off[1] + 1u], c2 = step_values[p.off[1] + 2u], factor = clip[p.off[2] + 1u];
+    bool skip = factor < 0.0; // a factor that is NaN does not skip: it is seen
     for (uint k = 0u; k < EACH; k++) {
         uint i = (GROUP * EACH + k) * WG + LANE;
         if (i >= p.n) break;
         float x = param[p.off[3] + i];
-        if (factor >= 0.0) {
+        if (!skip) {
             float g = grad[p.off[0] + i] * factor;
             float mi = p.beta1 * m[p.off[4] + i] + (1.0 - p.beta1) * g, vi = p.beta2 * v[p.off[5] + i] + (1.0 - p.beta2) * g * g;
             x = x - lr * p.weight_decay * x - lr * (mi * c1) / (sqrt(vi * c2) + p.eps);

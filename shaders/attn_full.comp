@@ -32,7 +32,7 @@ void main() {
     for (uint key0 = 0u; key0 < keys; key0 += 4u * CG) {
         [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = vec4(0.0);
         DOTS(s, Q_AT, K_AT, p.D)
-        [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = where_upto(key0 + 4u * CX + j, t, p.scale * s[j], vec4(NEG));
+        [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = where_upto(key0 + 4u * CX + j, t, p.scale * s[j], vec4(MASKED));
         vec4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top); // key 0 is visible to every row, so m is real from the first tile on

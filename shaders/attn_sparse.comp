@@ -46,7 +46,7 @@ void main() {
         [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = vec4(0.0);
         barrier();
         DOTS(s, Q_AT, K_AT, p.D)
-        [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = col_key[4u * CX + j] != NONE ? p.scale * s[j] : vec4(NEG);
+        [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = col_key[4u * CX + j] != NONE ? p.scale * s[j] : vec4(MASKED);
         vec4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top);
@@ -54,7 +54,7 @@ void main() {
         l *= shrink;
         [[unroll]] for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= shrink;
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
-            s[j] = col_key[4u * CX + j] != NONE ? exp(s[j] - m) : vec4(0.0); // m may still be NEG
+            s[j] = exp(s[j] - m);
             l += s[j];
         }
         PUT(s)

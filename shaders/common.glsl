@@ -27,7 +27,9 @@
 #define ZERO float(gl_WorkGroupID.z)
 
 // A finite stand-in for minus infinity: exp(NEG - anything reasonable) is 0, and NEG - NEG is 0, not NaN.
+// MASKED lies far below it: a masked score has no weight even where the largest is still NEG, as when all that are visible are -infinity.
 #define NEG (-1e30)
+#define MASKED (-1e38)
 
 // Told by its bits, as compilers may assume that floats are numbers; min, max, clamp and the comparisons that amount to them may lose NaN.
 bool is_nan(float x) { return (floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u; }

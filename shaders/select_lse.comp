@@ -25,12 +25,12 @@ void main() {
     for (uint block0 = 0u; block0 < blocks; block0 += 4u * CG) {
         [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = vec4(0.0);
         DOTS(s, Q_AT, K_AT, p.D)
-        [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = where_upto(block0 + 4u * CX + j + 1u, complete, p.scale * s[j], vec4(NEG));
+        [[unroll]] for (uint j = 0u; j < 4u; j++) s[j] = where_upto(block0 + 4u * CX + j + 1u, complete, p.scale * s[j], vec4(MASKED));
         vec4 top = max(max(s[0], s[1]), max(s[2], s[3])), old = m;
         ROW_MAX(top, top)
         m = max(m, top);
         l *= exp(old - m);
-        [[unroll]] for (uint j = 0u; j < 4u; j++) l += where_upto(block0 + 4u * CX + j + 1u, complete, exp(s[j] - m), vec4(0.0));
+        [[unroll]] for (uint j = 0u; j < 4u; j++) l += exp(s[j] - m);
     }
     ROW_SUM(l, l)
     if (inside && CX == 0u) {

@@ -42,7 +42,7 @@ ssa_status CPU(align_bwd)(const cpu_args *a) {
     real       *do_full = REALS(4), *do_sparse = REALS(5), *dz = REALS(6), *stat = REALS(7), scale = (real)ATTR.scale;
     int64_t     rows = DIM('B') * DIM('T') * DIM('Q'), D = DIM('D');
     bool        l2 = ATTR.loss == SSA_LOSS_L2;
-    real        to_full = ATTR.main == SSA_MAIN_FULL, to_sparse = 1 - to_full;
+    bool        to_full = ATTR.main == SSA_MAIN_FULL;
 #pragma omp parallel for
     for (int64_t r = 0; r < rows; r++) {
         real g = sigmoid(z[3 * r + 1]), h = ATTR.gated ? g : 1, dot = 0, delta_full = 0, delta_sparse = 0;
@@ -52,8 +52,8 @@ ssa_status CPU(align_bwd)(const cpu_args *a) {
             int64_t i = r * D + d;
             real    x = (full[i] - sparse[i]) * h, y = dy[i], f = full[i], s = sparse[i];
             real    u = scale * (l2 ? 2 * x : x > 1 ? 1 : x < -1 ? -1 : x);
-            real    df = u * h + to_full * y * g, ds = -u * h + to_sparse * y * g;
-            dot += y * (to_full * f + to_sparse * s) + (ATTR.gated ? u * (f - s) : 0);
+            real    df = u * h + (to_full ? y * g : 0), ds = -u * h + (to_full ? 0 : y * g);
+            dot += y * (to_full ? f : s) + (ATTR.gated ? u * (f - s) : 0);
             delta_full += f * df;
             delta_sparse += s * ds;
             do_full[i] = df;

@@ -15,7 +15,8 @@ static inline int omp_get_max_threads(void) { return 1; }
 typedef real vec __attribute__((vector_size(32)));
 typedef real vec_at __attribute__((vector_size(32), aligned(sizeof(real)), may_alias)); /* the same in memory, unaligned */
 enum { ROWS = 4, LANES = 32 / sizeof(real), KEYS = 2 * LANES };
-#define NEG ((real)-1e30) /* a finite stand-in for minus infinity */
+#define NEG ((real)-1e30)    /* a finite stand-in for minus infinity */
+#define MASKED ((real)-1e38) /* no weight even where the largest score is still NEG, as when all visible ones are -infinity */
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -143,7 +144,7 @@ static inline void attend(const rows *r, const span *spans, int64_t n, const pac
             dots(r->m, s + at, width, r->q, packed_tile(k, kt, b, h, spans[a].block, j / KEYS), k->D, scale);
             for (int i = 0; i < r->m; i++) {
                 int64_t visible = least(spans[a].count - j, r->t[i] - spans[a].first - j + 1);
-                for (int64_t c = visible > 0 ? visible : 0; c < KEYS; c++) s[i * width + at + c] = NEG;
+                for (int64_t c = visible > 0 ? visible : 0; c < KEYS; c++) s[i * width + at + c] = MASKED;
             }
         }
     real inverse[ROWS];

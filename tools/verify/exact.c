@@ -3,6 +3,7 @@
  * and factors that are powers of two. Their sums stay below 2^24 in f32; where an output is stored in 16 bits, one rounding of
  * an exact sum follows, which is defined to the last bit too. */
 #include "verify.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,7 @@ static void compare(const verify_job *job, int i, verify_row *row) {
         return;
     }
     int64_t differ = 0, first = -1;
+    char    what[96];
     for (int64_t k = 0; k < o->elements; k++) {
         size_t at = (size_t)(o->before + k) * size;
         if (!memcmp(o->got + at, o->want + at, size)) continue;
@@ -50,10 +52,8 @@ static void compare(const verify_job *job, int i, verify_row *row) {
     row->error = (double)differ;
     row->limit = 0;
     if (!differ) return;
-    row->status = VERIFY_FAILED;
-    snprintf(row->reason, sizeof row->reason, "%lld of %lld elements differ in their bits, the first is %lld: %.9g, the CPU has %.9g",
-             (long long)differ, (long long)o->elements, (long long)first, verify_get(o->got, o->dtype, o->before + first),
-             verify_get(o->want, o->dtype, o->before + first));
+    snprintf(what, sizeof what, "%lld of %lld elements differ in their bits, the first", (long long)differ, (long long)o->elements);
+    verify_fail(row, o, first, what);
 }
 
 /* Why an operation's results cannot be exact; NULL: they can. */
@@ -79,19 +79,24 @@ static const char *why_not(ssa_op op) {
 }
 
 static bool power_of_two(int64_t n) { return n > 0 && !(n & (n - 1)); }
+static bool exact_factor(float scale) { /* a power of two, or none */
+    int exponent;
+    return scale == 0 || frexpf(fabsf(scale), &exponent) == 0.5f;
+}
 
-/* Of the operations that can be exact, the cases that are. */
+/* Of the operations that can be exact, the cases that are; regimes bring their own data. */
 static bool exact_case(const verify_case *c) {
     const ssa_attrs *a = &c->attr;
+    if (why_not(c->op) || (c->data != DATA_PLAIN && c->data != DATA_IGNORED)) return false;
     switch (c->op) {
     case SSA_SELECT: return a->score == SSA_SCORE_DOT;
     case SSA_BLOCK_MEAN: { /* divides by the length of a block; the last may be shorter */
         int64_t rest = VDIM(c, 'T') % a->block_size;
         return power_of_two(a->block_size) && (!rest || power_of_two(rest));
     }
-    case SSA_ALIGN: return !a->gated && power_of_two(VDIM(c, 'B') * VDIM(c, 'T') * VDIM(c, 'Q') * VDIM(c, 'D')); /* divides by their count */
-    case SSA_CAST: return c->data == DATA_PLAIN;
-    default: return c->data != DATA_INFINITE;
+    case SSA_SUM: return exact_factor(a->scale);
+    case SSA_ALIGN: return !a->gated && exact_factor(a->scale) && power_of_two(VDIM(c, 'B') * VDIM(c, 'T') * VDIM(c, 'Q') * VDIM(c, 'D')); /* divides by their count */
+    default: return true;
     }
 }
 
@@ -103,6 +108,22 @@ static ssa_status more_cases(verify_case_list *list, ssa_error *err) {
                 verify_case_add(list, SSA_ALIGN, align[i], &(ssa_attrs){.scale = 0.5f, .loss = loss, .accumulate = i == 1}, VERIFY_SAME_DTYPE, err));
     SSA_TRY(verify_case_add(list, SSA_MATMUL, "G=1 M=65 N=33 K=5000", &(ssa_attrs){0}, VERIFY_SAME_DTYPE, err));
     return verify_case_add(list, SSA_BLOCK_MEAN, "B=1 T=132 Q=4 H=2 D=64", &(ssa_attrs){.block_size = 16}, VERIFY_SAME_DTYPE, err);
+}
+
+ssa_status verify_exact_cases(verify_case_list *list, ssa_error *err) {
+    SSA_TRY(verify_cases(list, err));
+    ssa_status s = more_cases(list, err);
+    int        kept = 0;
+    for (int i = 0; i < list->count; i++)
+        if (exact_case(&list->at[i])) list->at[kept++] = list->at[i];
+    list->count = kept;
+    return s;
+}
+
+void verify_runner_exact(verify_runner *r) {
+    r->prepare = prepare;
+    r->compare = compare;
+    r->options.wide = false;
 }
 
 static void skip(const verify_runner *r, ssa_op op, const char *why) {
@@ -120,14 +141,12 @@ static void skip(const verify_runner *r, ssa_op op, const char *why) {
 
 ssa_status verify_exact(ssa_context *ctx, const verify_options *options, verify_callback callback, void *user, ssa_error *err) {
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
-    verify_runner    r = {.mode = "exact", .dev = ctx, .options = *options, .callback = callback, .user = user, .err = err, .prepare = prepare,
-                          .compare = compare};
-    verify_case_list list;
+    verify_runner    r = {.mode = "exact", .dev = ctx, .options = *options, .callback = callback, .user = user, .err = err};
+    verify_case_list list = {0};
     unsigned         wanted = options->dtypes ? options->dtypes : 7;
-    r.options.wide = false;
+    verify_runner_exact(&r);
     SSA_TRY(verify_runner_open(&r));
-    ssa_status s = verify_cases(&list, err);
-    if (!s) s = more_cases(&list, err);
+    ssa_status s = verify_exact_cases(&list, err);
     for (int op = 0; op < SSA_OP_COUNT && !s; op++) {
         const char *why = why_not((ssa_op)op);
         if (why) skip(&r, (ssa_op)op, why);
@@ -135,8 +154,7 @@ ssa_status verify_exact(ssa_context *ctx, const verify_options *options, verify_
     for (int round = 0, rounds = verify_rounds(&r); round < rounds && !s; round++)
         for (int i = round; i < list.count && !s; i += rounds)
             for (int d = 0; d < 3 && !s; d++)
-                if (!why_not(list.at[i].op) && wanted >> dtypes[d] & 1 && exact_case(&list.at[i]))
-                    s = verify_runner_case(&r, &list.at[i], dtypes[d], i + d);
+                if (wanted >> dtypes[d] & 1) s = verify_runner_case(&r, &list.at[i], dtypes[d], i + d);
     free(list.at);
     verify_runner_close(&r);
     return s;

@@ -96,31 +96,48 @@ static void keep_time(bench *b, const verify_case *c, ssa_dtype act) {
     for (int i = 0; i < 2; i++) b->total[i] += b->time[i];
 }
 
-static ssa_status walk(bench *b, const verify_options *options, ssa_error *err) {
+/* The cases of a list that launch the kernel: ours, for the time and for whether it runs at all, then yours against the CPU. */
+static ssa_status walk_list(bench *b, verify_runner *theirs, verify_runner *ours, const verify_case_list *list) {
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
+    ssa_status             s = SSA_OK;
+    for (int i = 0; i < list->count && !s; i++)
+        for (int d = 0; d < 3 && !s; d++) {
+            const verify_case *c = &list->at[i];
+            if (!(theirs->options.dtypes >> dtypes[d] & 1) || !verify_dtype_applies(c, dtypes[d]) || !uses(b, c, dtypes[d])) continue;
+            b->cases++;
+            b->timed[0] = b->timed[1] = false;
+            b->ours_runs = true;
+            if (theirs->finished) s = verify_runner_case(ours, c, dtypes[d], i + d);
+            if (!s) s = verify_runner_case(theirs, c, dtypes[d], i + d);
+            if (!s) keep_time(b, c, dtypes[d]);
+        }
+    return s;
+}
+
+/* Every case; then those that can be exact once more with data that makes them so, to the bit. */
+static ssa_status walk(bench *b, const verify_options *options, ssa_error *err) {
     verify_runner theirs = {
         .mode = "kernel", .dev = b->theirs, .options = *options, .callback = theirs_row, .user = b, .err = err,
         .finished = b->check_only ? NULL : time_job};
-    verify_runner          ours = theirs;
-    verify_case_list       list = {0};
+    verify_runner    ours = theirs;
+    verify_case_list list = {0}, exact = {0};
     ours.dev = b->ours;
     ours.callback = ours_row;
     ours.options.wide = false;
     SSA_TRY(verify_runner_open(&theirs));
     ssa_status s = verify_runner_open(&ours);
     if (!s) s = verify_cases(&list, err);
-    for (int i = 0; i < list.count && !s; i++)
-        for (int d = 0; d < 3 && !s; d++) {
-            const verify_case *c = &list.at[i];
-            if (!(options->dtypes >> dtypes[d] & 1) || !verify_dtype_applies(c, dtypes[d]) || !uses(b, c, dtypes[d])) continue;
-            b->cases++;
-            b->timed[0] = b->timed[1] = false;
-            b->ours_runs = true;
-            if (!b->check_only) s = verify_runner_case(&ours, c, dtypes[d], i + d);
-            if (!s) s = verify_runner_case(&theirs, c, dtypes[d], i + d);
-            if (!s) keep_time(b, c, dtypes[d]);
-        }
+    if (!s) s = walk_list(b, &theirs, &ours, &list);
+    if (!s) s = verify_exact_cases(&exact, err);
+    for (int i = 0; i < exact.count; i++) {
+        size_t used = strlen(exact.at[i].text);
+        snprintf(exact.at[i].text + used, sizeof exact.at[i].text - used, " exact");
+    }
+    verify_runner_exact(&theirs);
+    theirs.finished = NULL;
+    if (!s) s = walk_list(b, &theirs, &ours, &exact);
     free(list.at);
+    free(exact.at);
     verify_runner_close(&ours);
     verify_runner_close(&theirs);
     return s;

@@ -2,7 +2,11 @@
  * into the `ssa` command.
  *
  *   cases.c    which shapes and attributes of each operation are tried (odd ones on purpose)
+ *   corners.c  the cases of the regimes in which kernels go wrong: large sizes, many values of each scalar, ties, NaN
  *   inputs.c   operands of a case: random data suited to each operand, in buffers with guard zones
+ *   regimes.c  and what the regimes make of them
+ *   values.c   elements of any dtype as numbers; random numbers
+ *   job.c      a case's shapes and memory
  *   compare.c  the error measures, their limits, and the written exceptions
  *   ops.c      runs a case on the CPU and on the device, twice, and reports rows
  *   wide.c     the same case once more in f64: how far from the truth device and CPU are
@@ -80,11 +84,15 @@ enum { VERIFY_SAME_DTYPE = -1 }; /* verify_case.other: the `b` or `x` operand ha
 /* How inputs are made where an operation has several interesting kinds of them. */
 typedef enum {
     DATA_PLAIN,
-    DATA_LARGE,     /* values at which exp overflows or softmax is one-hot */
-    DATA_ZERO_ROWS, /* rows of zeros among the others */
-    DATA_SELECTED,  /* idx as select gives it (else random sets) */
-    DATA_INFINITE,  /* clip: the sum of squares is not finite; adamw: the factor is -1 */
-    DATA_IGNORED    /* every target or token is outside the vocabulary */
+    DATA_LARGE,      /* values at which exp overflows; scores and logits in the hundreds, and exact, so that only exp and log round */
+    DATA_ZERO_ROWS,  /* rows of zeros among the others */
+    DATA_SELECTED,   /* idx as select gives it (else random sets) */
+    DATA_INFINITE,   /* clip: the sum of squares is infinite; adamw: the factor is -1 */
+    DATA_IGNORED,    /* every target or token is outside the vocabulary */
+    DATA_TIES,       /* select: scores that are equal or far apart: the blocks are determined, to the last slot */
+    DATA_BITS,       /* cast: every pattern of a 16-bit type; of f32 those around each rounding */
+    DATA_NOT_FINITE, /* one element of one operand (bad) is NaN or infinite (bad_value) */
+    DATA_KINDS
 } verify_data;
 
 typedef struct verify_case {
@@ -93,6 +101,9 @@ typedef struct verify_case {
     bool        full;        /* not in the quick set */
     int         other;       /* dtype of the `b` or `x` operand */
     bool        rank2;       /* matmul without a batch dimension */
+    bool        f32;         /* tried in f32 alone: it is there for its size */
+    int         bad;         /* DATA_NOT_FINITE: number of the operand */
+    double      bad_value;
     signed char alias[2][2]; /* output (operand number) that shares memory with an input; 0,0: none */
     verify_data data;
     int64_t     dim[26];     /* by letter */
@@ -101,6 +112,7 @@ typedef struct verify_case {
 
 typedef struct verify_case_list { verify_case *at; int count, capacity; } verify_case_list;
 ssa_status verify_cases(verify_case_list *list, ssa_error *err); /* at: malloc'ed, freed by the caller */
+ssa_status verify_exact_cases(verify_case_list *list, ssa_error *err); /* those whose results are exact, for a runner below; likewise */
 /* One more case. sizes: "B=1 T=63 Q=6 H=2 D=16", what follows from them is filled in; other: see verify_case. */
 ssa_status verify_case_add(verify_case_list *list, ssa_op op, const char *sizes, const ssa_attrs *attr, int other, ssa_error *err);
 
@@ -148,6 +160,7 @@ struct verify_runner {
 };
 
 ssa_status verify_runner_open(verify_runner *r); /* opens the CPU, compiles the filters */
+void       verify_runner_exact(verify_runner *r); /* exact inputs, bits compared: for verify_exact_cases */
 void       verify_runner_close(verify_runner *r);
 /* One case, where the filters let it through; number varies the data and the offsets. */
 ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number);
@@ -158,6 +171,11 @@ bool       verify_runner_late(const verify_runner *r); /* the time budget is spe
 /* Runs the job's case on the CPU in f64 and keeps the outputs in job->wide; nothing happens where f64 says nothing. */
 ssa_status verify_wide(verify_job *job);
 
+/* Memory of a running case: images, the CPU's buffers, then the device's. */
+ssa_status verify_job_init(verify_runner *r, verify_job *job, const verify_case *c, ssa_dtype act, int64_t number);
+ssa_status verify_job_create(verify_runner *r, verify_job *job);
+void       verify_job_free(verify_runner *r, verify_job *job);
+
 /* What a case makes of operand i of its operation; whether a dtype of the `a` operands makes a case of its own. */
 ssa_dtype verify_dtype_of(const verify_case *c, const ssa_operand_info *o, ssa_dtype act);
 void      verify_shape_of(const verify_case *c, const ssa_operand_info *info, int i, verify_operand *o);
@@ -167,16 +185,22 @@ bool      verify_dtype_applies(const verify_case *c, ssa_dtype act);
 
 /* Fills the images; derived operands (stat, lists, idx, rstd) come from the CPU's own operations. */
 ssa_status verify_fill(verify_job *job, ssa_error *err);
+void       verify_regime(verify_job *job, int i); /* an operand whose ordinary data is there becomes what the case's data asks for */
+void       verify_spoil(verify_job *job);         /* DATA_NOT_FINITE, at last: nothing is derived from the operand any more */
+verify_operand *verify_named(verify_job *job, const char *name); /* NULL: the operation has no such operand */
 double     verify_get(const void *image, ssa_dtype dtype, int64_t i);
 void       verify_set(void *image, ssa_dtype dtype, int64_t i, double value);
 uint64_t   verify_random(uint64_t *state);
 double     verify_uniform(uint64_t *state); /* [0, 1) */
 double     verify_normal(uint64_t *state);
+int64_t    verify_below(uint64_t *state, int64_t n); /* 0 .. n - 1 */
 /* A set of blocks for every query: the current one, some earlier ones, -1 in the rest, in any order; `future` strews in
  * blocks that the query must skip. idx: [B,T,S,K] */
 void       verify_random_blocks(uint64_t *state, int32_t *idx, int64_t B, int64_t T, int64_t S, int64_t K, int block_size, bool future);
 
 /* Compares output i of a job: fills error, limit, status, reason. */
 void verify_compare(const verify_job *job, int i, verify_row *row);
+/* Marks a row as failed at element i of operand o: "WHAT at [1,2]: got, the CPU has want". */
+void verify_fail(verify_row *row, const verify_operand *o, int64_t i, const char *what);
 
 #endif
