@@ -95,11 +95,11 @@ static ssa_status attention_state(verify_job *job) {
     return s;
 }
 
-/* Tokens from -1 to V: both ends are outside the vocabulary. Of a vocabulary beyond 65536 every second one is beyond it too. */
+/* Tokens from -1 to V: both ends are outside the vocabulary, in the first rows and in the last. Of a vocabulary beyond 65536 every second one is beyond it too. */
 static void fill_tokens(verify_job *job, verify_operand *o) {
     int64_t V = VDIM(job->c, 'V'), high = 1 << 16;
     for (int64_t i = 0; i < o->elements; i++) {
-        bool    outside = job->c->data == DATA_IGNORED || (i < 2 && o->elements > 3);
+        bool    outside = job->c->data == DATA_IGNORED || (o->elements > 3 && (i < 2 || i == o->elements - 1));
         int64_t first = V > high && i % 2 ? high : 0;
         ints(o)[i] = outside ? (i % 2 ? -1 : (int32_t)V) : (int32_t)(first + verify_below(&job->random, V - first));
     }

@@ -44,7 +44,7 @@ void verify_shape_of(const verify_case *c, const ssa_operand_info *info, int i, 
     for (int k = 0; k < o->rank; k++) o->elements *= o->shape[k];
 }
 
-/* Buffers with guards around the operands. Every second case has its operands at odd elements, so that no kernel can count
+/* Buffers with guards around the operands. Half of the cases, at random, have their operands at odd elements, so that no kernel can count
  * on aligned vectors without asking; the others begin at a multiple of 256 bytes, where the fast variants run. */
 ssa_status verify_job_init(verify_runner *r, verify_job *job, const verify_case *c, ssa_dtype act, int64_t number) {
     enum { BEFORE = 128, AFTER = 67 };
@@ -53,6 +53,7 @@ ssa_status verify_job_init(verify_runner *r, verify_job *job, const verify_case 
     job->act = act;
     job->cpu = r->cpu;
     job->random = r->options.seed ^ ((uint64_t)number << 20) ^ 0x5eed;
+    bool odd = verify_random(&job->random) & 1;
     ssa_op_describe(c->op, &job->info);
     for (int i = 0; i < job->info.count; i++) {
         verify_operand *o = &job->operand[i];
@@ -68,7 +69,7 @@ ssa_status verify_job_init(verify_runner *r, verify_job *job, const verify_case 
             o->dev = of->dev;
             continue;
         }
-        o->before = BEFORE + (r->any_offsets ? (int64_t)(verify_random(&job->random) % 97) : number % 2 ? 1 + 2 * i : 0);
+        o->before = BEFORE + (r->any_offsets ? (int64_t)(verify_random(&job->random) % 97) : odd ? 1 + 2 * i : 0);
         o->total = o->before + o->elements + AFTER;
         size_t bytes = (size_t)o->total * ssa_dtype_size(o->dtype);
         o->image = malloc(bytes);
