@@ -91,9 +91,10 @@ static void data(builder *b) {
         verify_add(b, SSA_ALIGN, "B=1 T=17 Q=3 D=16", ATTRS(.scale = 1, .gated = gated), large);
         verify_add(b, SSA_ALIGN_BWD, "B=1 T=17 Q=3 D=16", ATTRS(.scale = 1, .gated = gated), large);
     }
-    for (int score = SSA_SCORE_SOFTMAX; score <= SSA_SCORE_DOT; score++) {
+    verify_add(b, SSA_SELECT, "B=1 T=65 Q=4 H=2 S=2 D=8", ATTRS(.block_size = 4, .top_k = 4, .score = SSA_SCORE_DOT), ties);
+    for (int score = SSA_SCORE_SOFTMAX; score <= SSA_SCORE_DOT; score++) { /* a head each: sums of exponentials may come near */
         verify_add(b, SSA_SELECT, "B=1 T=150 Q=2 H=1 S=2 D=8", ATTRS(.block_size = 1, .top_k = 9, .score = score), ties);
-        verify_add(b, SSA_SELECT, "B=2 T=129 Q=4 H=2 S=2 D=8", ATTRS(.block_size = 4, .top_k = 4, .score = score), ties);
+        verify_add(b, SSA_SELECT, "B=2 T=129 Q=4 H=2 S=4 D=8", ATTRS(.block_size = 4, .top_k = 4, .score = score), ties);
         verify_add(b, SSA_SELECT, "B=1 T=129 Q=2 H=2 S=2 D=8", ATTRS(.block_size = 4, .top_k = 4, .score = score, .select = SSA_SELECT_COMPAT), ties);
     }
 }
