@@ -39,6 +39,7 @@ typedef struct ssa_backend_vtable {
     /* Optional (may be NULL). */
     ssa_status (*scratch)(ssa_backend *be, const ssa_call *call, uint64_t *bytes, ssa_error *err); /* workspace a call needs */
     ssa_status (*kernels)(ssa_backend *be, const ssa_call *call, void (*each)(void *user, const char *kernel), void *user, ssa_error *err);
+    ssa_status (*variants)(ssa_backend *be, ssa_variant_fn each, void *user);
     ssa_status (*profile)(ssa_backend *be, ssa_profile_row *rows, int capacity, int *count, ssa_error *err);
     ssa_status (*choices_get)(ssa_backend *be, void (*line)(void *user, const char *text), void *user);
     ssa_status (*choices_set)(ssa_backend *be, const char *line, ssa_error *err);

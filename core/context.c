@@ -67,6 +67,10 @@ ssa_status ssa_kernels_of(ssa_context *ctx, ssa_op op, int count, const ssa_tens
     return ctx->backend->vt->kernels ? ctx->backend->vt->kernels(ctx->backend, &call, each, user, &ctx->error) : SSA_OK;
 }
 
+ssa_status ssa_variants(ssa_context *ctx, ssa_variant_fn each, void *user) {
+    return ctx->backend->vt->variants ? ctx->backend->vt->variants(ctx->backend, each, user) : SSA_OK;
+}
+
 int64_t ssa_numel(const ssa_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->shape[i];

@@ -136,6 +136,7 @@ struct device {
     /* Set by host/open.c: the one kernel whose code the caller brings, see ssa_open_options. */
     const char *kernel_name, *kernel_code;
     size_t      kernel_bytes;
+    const char *variants;  /* forced ones, see ssa_open_options; NULL: none */
     bool        abandoned; /* see patience_run: a compiler is still at work in it, so it and what it runs are never destroyed */
     bool        hang;      /* SSA_FAULT: the next compilation does not end */
 };

@@ -1,6 +1,6 @@
 /* Opening devices by name, and listing them. */
 #include "backend.h"
-#include "device.h"
+#include "variants.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,9 +52,11 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
         dev->kernel_name = options->kernel_name;
         dev->kernel_code = options->kernel_code;
         dev->kernel_bytes = options->kernel_bytes;
+        dev->variants = options->variants;
     }
     const char *plan = getenv("SSA_FAULT"), *check = getenv("SSA_CHECK");
-    ssa_status  s = plan && *plan ? fault_wrap(dev, plan, err) : SSA_OK;
+    ssa_status  s = variants_check(dev->variants, &dev->limits, err);
+    if (!s && plan && *plan) s = fault_wrap(dev, plan, err);
     if (s) {
         dev->vt->destroy(dev);
         return s;

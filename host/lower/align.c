@@ -1,7 +1,7 @@
 /* Alignment loss: partial sums in scratch, added in order; its backward in one pass over rows of head_dim. */
 #include "attn.h"
 
-enum { WG = 128, LANES = 16, SPAN = 4096 }; /* elements a partial sum */
+enum { SPAN = 4096 }; /* elements a partial sum */
 
 ssa_status lower_align(lowering *l, const ssa_call *call) {
     ssa_tensor full = call->t[0], sparse = call->t[1], z = call->t[2], value = call->t[3], part;
@@ -10,7 +10,7 @@ ssa_status lower_align(lowering *l, const ssa_call *call) {
     SSA_TRY(scratch(l, SSA_F32, parts, &part));
     for (int64_t r = 0, first = 0; r < R; r += most) {
         int64_t n = min_i64(most, R - r), groups = ceil_div(n * D, SPAN);
-        SSA_TRY(launch(l, &(launch_desc){.kernel = "align", .act = full.dtype, .constants = {{"WG", WG}}, .groups = {groups},
+        SSA_TRY(launch(l, &(launch_desc){.kernel = "align", .act = full.dtype, .groups = {groups},
                                          .bind = {RD(ssa_view(full, r * D, n * D)), RD(ssa_view(sparse, r * D, n * D)), RD(ssa_view(z, 3 * r, 3 * n)),
                                                   WR(ssa_view(part, first, groups))},
                                          PUSH(U(n * D), U(D), U(SPAN), U(call->attr.loss == SSA_LOSS_L2), U(call->attr.gated)),
@@ -26,10 +26,11 @@ ssa_status lower_align_bwd(lowering *l, const ssa_call *call) {
     ssa_tensor dy = call->t[0], full = call->t[1], sparse = call->t[2], z = call->t[3], do_full = call->t[4], do_sparse = call->t[5];
     ssa_tensor dz = call->t[6], stat = call->t[7];
     int64_t    R = DIM('B') * DIM('T') * DIM('Q'), D = DIM('D'), most = max_i64(1, binding_elements(l, full.dtype) / max_i64(D, 3));
+    int64_t    rows = rows_a_group(l, "align_bwd");
     for (int64_t r = 0; r < R; r += most) {
         int64_t n = min_i64(most, R - r);
-        SSA_TRY(launch(l, &(launch_desc){.kernel = "align_bwd", .act = full.dtype, .constants = {{"WG", WG}, {"LANES", LANES}},
-                                         .groups = {ceil_div(n, WG / LANES)},
+        SSA_TRY(launch(l, &(launch_desc){.kernel = "align_bwd", .act = full.dtype,
+                                         .groups = {ceil_div(n, rows)},
                                          .bind = {RD(ssa_view(dy, r * D, n * D)), RD(ssa_view(full, r * D, n * D)),
                                                   RD(ssa_view(sparse, r * D, n * D)),
                                                   RD(ssa_view(z, 3 * r, 3 * n)), WR(ssa_view(do_full, r * D, n * D)),

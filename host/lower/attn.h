@@ -4,16 +4,23 @@
 
 #include "chunk.h"
 
-/* rows and cols: groups of 4 rows and of 4 columns (16 in all cases but few rows); a chunk of the output is 4 cols wide. */
-typedef struct attn_tile { int64_t rows, cols, chunks, parts; } attn_tile;
+/* A variant's tile: rows and cols in groups of 4 rows and of 4 columns; a chunk of the output is 4 cols wide. Accumulators stay in
+ * registers up to the variant's most chunks; a wider head_dim is split into parts, which redo the scores. */
+typedef struct attn_tile { const variant *variant; int64_t rows, cols, chunks, parts; } attn_tile;
 
-/* Accumulators stay in registers up to `most` chunks; a wider head_dim is split into parts, which redo the scores. */
-static inline attn_tile attn_tile_of(int64_t rows, int64_t cols, int64_t D, int64_t most) {
-    int64_t chunks = ceil_div(D, 4 * cols), parts = ceil_div(chunks, most);
-    return (attn_tile){rows, cols, ceil_div(chunks, parts), parts};
+static inline attn_tile attn_tile_of(const lowering *l, const char *kernel, int64_t D, const variant_size *sizes) {
+    const variant *v = variant_for(l, kernel, sizes);
+    int64_t        rows = variant_value(v, "RG"), cols = variant_value(v, "CG"), chunks = ceil_div(D, 4 * cols);
+    int64_t        parts = ceil_div(chunks, (int64_t)variant_value(v, "CHUNKS"));
+    return (attn_tile){v, rows, cols, ceil_div(chunks, parts), parts};
 }
-enum { KEY_CHUNKS = 2 }; /* dk and dv are held at once: more chunks spill on RDNA3, Adreno and Apple, and keep NVK in memory */
-#define TILE(t) .constants = {{"WG", U((t).rows * (t).cols)}, {"RG", U((t).rows)}, {"CG", U((t).cols)}, {"CHUNKS", U((t).chunks)}}
+#define TILE(t) .variant = (t).variant, .call = {{"CHUNKS", U((t).chunks)}}
+
+/* Rows of head_dim a workgroup takes where LANES invocations share one. */
+static inline int64_t rows_a_group(const lowering *l, const char *kernel) {
+    const variant *v = variant_for(l, kernel, NULL);
+    return variant_value(v, "WG") / variant_value(v, "LANES");
+}
 
 /* Batches a launch may take: `each` elements a batch in the largest binding. One batch that does not fit fails in launch. */
 static inline int64_t batches(const lowering *l, int64_t B, int64_t each, ssa_dtype dtype) {

@@ -5,7 +5,7 @@ ssa_status lower_attn_full(lowering *l, const ssa_call *call) {
     int64_t    B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), tiles = ceil_div(T, 32);
     ssa_tensor q = call->t[0], k = call->t[1], v = call->t[2], o = call->t[3], stat = call->t[4];
     int64_t    most = batches(l, B, T * Q * D, q.dtype);
-    attn_tile  tile = attn_tile_of(8, 8, D, 4);
+    attn_tile  tile = attn_tile_of(l, "attn_full", D, NULL);
     for (int64_t b = 0; b < B; b += most) {
         int64_t n = min_i64(most, B - b);
         double  pairs = (double)(n * Q) * (double)T * (double)(T + 1) / 2;
@@ -23,7 +23,7 @@ ssa_status lower_attn_full_bwd(lowering *l, const ssa_call *call) {
     int64_t    B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), tiles = ceil_div(T, 32);
     ssa_tensor d_o = call->t[0], q = call->t[1], k = call->t[2], v = call->t[3], stat = call->t[4], dq = call->t[5], dk = call->t[6], dv = call->t[7];
     int64_t    most = batches(l, B, T * Q * D, q.dtype), E = B * T * Q;
-    attn_tile  by_query = attn_tile_of(8, 8, D, 4), by_key = attn_tile_of(8, 8, D, KEY_CHUNKS);
+    attn_tile  by_query = attn_tile_of(l, "attn_full_bwd_dq", D, NULL), by_key = attn_tile_of(l, "attn_full_bwd_dkv", D, NULL);
     for (int64_t b = 0; b < B; b += most) {
         int64_t    n = min_i64(most, B - b);
         double     pairs = (double)(n * Q) * (double)T * (double)(T + 1) / 2, bytes = (double)(n * T * (Q + H) * 3 * D * element_bytes(l, q.dtype));

@@ -2,8 +2,6 @@
  * inverted list. Few heads that share a selection make a tile of few rows; blocks above 16 keys take the tile of 32 keys. */
 #include "attn.h"
 
-static attn_tile query_tile(int64_t heads, int64_t D) { return attn_tile_of(heads > 8 ? 4 : heads > 4 ? 2 : 1, 16, D, 64); }
-
 /* Selected (query, key) pairs, at most: the estimate for flops. */
 static double pairs_of(int64_t n, int64_t T, int64_t Q, int64_t K, int64_t block) {
     return (double)(n * Q * T) * (double)min_i64(K * block, (T + 1) / 2);
@@ -13,7 +11,7 @@ ssa_status lower_attn_sparse(lowering *l, const ssa_call *call) {
     int64_t    B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), S = DIM('S'), K = DIM('K');
     int64_t    block = min_i64(call->attr.block_size, T), most = min_i64(batches(l, B, T * Q * D, call->act), batches(l, B, T * S * K, SSA_I32));
     ssa_tensor q = call->t[0], k = call->t[1], v = call->t[2], idx = call->t[3], o = call->t[4], stat = call->t[5];
-    attn_tile  tile = query_tile(Q / S, D);
+    attn_tile  tile = attn_tile_of(l, "attn_sparse", D, SIZES({'G', Q / S}));
     int64_t    head_tiles = ceil_div(Q / S, 4 * tile.rows);
     for (int64_t b = 0; b < B; b += most) {
         int64_t n = min_i64(most, B - b);
@@ -33,7 +31,8 @@ ssa_status lower_attn_sparse_bwd(lowering *l, const ssa_call *call) {
     int64_t    most = min_i64(batches(l, B, T * Q * D, call->act), batches(l, B, S * L, SSA_I32));
     ssa_tensor d_o = call->t[0], q = call->t[1], k = call->t[2], v = call->t[3], idx = call->t[4], lists = call->t[5], stat = call->t[6];
     ssa_tensor dq = call->t[7], dk = call->t[8], dv = call->t[9];
-    attn_tile  by_query = query_tile(Q / S, D), by_key = block > 16 ? attn_tile_of(8, 8, D, KEY_CHUNKS) : attn_tile_of(4, 16, D, KEY_CHUNKS);
+    attn_tile  by_query = attn_tile_of(l, "attn_sparse_bwd_dq", D, SIZES({'G', Q / S}));
+    attn_tile  by_key = attn_tile_of(l, "attn_sparse_bwd_dkv", D, SIZES({'N', block}));
     int64_t    head_tiles = ceil_div(Q / S, 4 * by_query.rows), tiles = ceil_div(block, 4 * by_key.rows);
     for (int64_t b = 0; b < B; b += most) {
         int64_t    n = min_i64(most, B - b);

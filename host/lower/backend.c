@@ -1,38 +1,8 @@
 /* The GPU backend: lowers calls into launches and hands them to its device, at once or recorded. */
 #include "gemm.h"
+#include "inside.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-typedef struct {
-    ssa_buffer  base;
-    dev_buffer *memory;
-    uint32_t    element_bytes;
-} gpu_buffer;
-
-typedef struct { dev_launch *item; int count, capacity; } launch_list;
-
-struct ssa_program { dev_recorded *recorded; };
-
-typedef struct {
-    ssa_backend base;
-    device     *dev;
-    launch_list list;       /* launches of the call at hand, or of the program being recorded */
-    bool        recording;
-    gpu_buffer *scratch;    /* shared by all operations: each uses it from its start */
-    gpu_buffer **retired;   /* smaller scratch that recorded programs still refer to */
-    int         retired_count;
-} gpu_backend;
-
-struct lowering {
-    gpu_backend      *be;   /* NULL: dry run */
-    const ssa_call   *call;
-    const dev_limits *limits;
-    ssa_error        *err;
-    uint64_t          scratch_used, scratch_peak;
-    double            flops, bytes;
-    void            (*each)(void *user, const char *kernel); /* dry run: told the kernels, or NULL */
-    void             *user;
-};
 
 static const lower_fn lowerings[SSA_OP_COUNT] = {
 #define OP(ID, name, inputs, outputs, attributes) lower_##name,
@@ -40,16 +10,9 @@ static const lower_fn lowerings[SSA_OP_COUNT] = {
 #undef OP
 };
 
-const ssa_call   *lowered_call(const lowering *l) { return l->call; }
-const dev_limits *lowered_limits(const lowering *l) { return l->limits; }
-ssa_error        *lowering_error(lowering *l) { return l->err; }
-
-static bool widened(const dev_limits *limits, ssa_dtype dtype) { return (dtype == SSA_BF16 || dtype == SSA_F16) && !limits->storage16; }
-int64_t element_bytes(const lowering *l, ssa_dtype dtype) { return widened(l->limits, dtype) ? 4 : (int64_t)ssa_dtype_size(dtype); }
-
 /* -- memory ---------------------------------------------------------------------------------------------------------- */
 
-static ssa_status gpu_alloc(ssa_backend *backend, ssa_dtype dtype, int64_t elements, ssa_buffer **out, ssa_error *err) {
+ssa_status gpu_alloc(ssa_backend *backend, ssa_dtype dtype, int64_t elements, ssa_buffer **out, ssa_error *err) {
     gpu_backend *be = (gpu_backend *)backend;
     gpu_buffer  *b = calloc(1, sizeof *b);
     if (!b) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a buffer");
@@ -67,7 +30,7 @@ static ssa_status gpu_alloc(ssa_backend *backend, ssa_dtype dtype, int64_t eleme
     return s;
 }
 
-static void gpu_free(ssa_backend *backend, ssa_buffer *buffer) {
+void gpu_free(ssa_backend *backend, ssa_buffer *buffer) {
     gpu_backend *be = (gpu_backend *)backend;
     be->dev->vt->free(be->dev, ((gpu_buffer *)buffer)->memory);
     free(buffer);
@@ -110,146 +73,6 @@ static ssa_status gpu_read(ssa_backend *backend, ssa_buffer *buffer, int64_t fir
     return s;
 }
 
-/* -- lowering -------------------------------------------------------------------------------------------------------- */
-
-ssa_status scratch(lowering *l, ssa_dtype dtype, int64_t elements, ssa_tensor *out) {
-    uint64_t first = l->scratch_used, bytes = ((uint64_t)elements * 4 + 255) / 256 * 256;
-    *out = (ssa_tensor){.offset = (int64_t)(first / 4), .shape = {elements}, .rank = 1, .dtype = dtype};
-    l->scratch_used += bytes;
-    if (l->scratch_used > l->scratch_peak) l->scratch_peak = l->scratch_used;
-    gpu_backend *be = l->be;
-    if (!be) return SSA_OK;
-    if (!be->scratch || be->scratch->base.bytes < l->scratch_used) {
-        /* A larger one. The old one lives on: launches of this call, or a recorded program, may refer to it. What this call
-         * has put there already stays there, so a fresh scratch starts at 0 for this piece. */
-        uint64_t    size = 1 << 20;
-        ssa_buffer *fresh;
-        while (size < l->scratch_used) size *= 2;
-        if (size > be->dev->limits.max_buffer) size = be->dev->limits.max_buffer;
-        SSA_TRY(gpu_alloc(&be->base, SSA_F32, (int64_t)(size / 4), &fresh, l->err));
-        if (be->scratch) {
-            gpu_buffer **grown = realloc(be->retired, (size_t)(be->retired_count + 1) * sizeof *grown);
-            if (!grown) {
-                gpu_free(&be->base, fresh);
-                return ssa_fail(l->err, SSA_ERR_MEMORY, "out of memory for scratch");
-            }
-            be->retired = grown;
-            be->retired[be->retired_count++] = be->scratch;
-        }
-        be->scratch = (gpu_buffer *)fresh;
-    }
-    out->buffer = &be->scratch->base;
-    return SSA_OK;
-}
-
-static int storage(const lowering *l, ssa_dtype dtype) {
-    if (widened(l->limits, dtype)) return 0;
-    return dtype == SSA_BF16 ? 1 : dtype == SSA_F16 ? 2 : 0;
-}
-
-static dev_launch *append(gpu_backend *be, ssa_error *err) {
-    launch_list *list = &be->list;
-    if (list->count == list->capacity) {
-        int         capacity = list->capacity ? 2 * list->capacity : 64;
-        dev_launch *item = realloc(list->item, (size_t)capacity * sizeof *item);
-        if (!item) {
-            ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the launch list");
-            return NULL;
-        }
-        list->item = item;
-        list->capacity = capacity;
-    }
-    dev_launch *la = &list->item[list->count++];
-    memset(la, 0, sizeof *la);
-    return la;
-}
-
-static ssa_status bind(lowering *l, dev_binding *out, const launch_binding *b, const char *kernel) {
-    const gpu_buffer *g = (const gpu_buffer *)b->t.buffer;
-    out->buffer = g->memory;
-    out->element_bytes = g->element_bytes;
-    out->offset = (uint64_t)b->t.offset * g->element_bytes;
-    out->bytes = (uint64_t)ssa_numel(&b->t) * g->element_bytes;
-    out->access = b->access;
-    /* The device may have to start the binding up to 256 bytes earlier. */
-    if (out->bytes + out->offset % 256 > l->limits->max_range)
-        return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s needs a binding of %llu bytes, the device allows %llu", ssa_op_name(l->call->op), kernel,
-                        (unsigned long long)out->bytes, (unsigned long long)l->limits->max_range);
-    /* Kernels index by 32 bits: off[i] + index, for every element up to the binding's last. off[i] counts from the binding where bindings
-     * have offsets (and so a range below that of the largest buffer), else from the buffer's start. */
-    bool     whole = l->limits->max_range >= l->limits->max_buffer;
-    uint64_t first = (whole ? out->offset : out->offset % 256) / out->element_bytes, end = first + out->bytes / out->element_bytes;
-    if (end > (uint64_t)1 << 32)
-        return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s binds elements up to %llu, and its 32-bit indices reach 4294967296", ssa_op_name(l->call->op),
-                        kernel, (unsigned long long)end);
-    return SSA_OK;
-}
-
-ssa_status launch(lowering *l, const launch_desc *d) {
-    l->flops += d->flops;
-    l->bytes += d->bytes;
-    if (l->each) l->each(l->user, d->kernel);
-    if (!l->be) return SSA_OK;
-    int64_t groups[3];
-    for (int i = 0; i < 3; i++) {
-        groups[i] = d->groups[i] ? d->groups[i] : 1;
-        if (groups[i] < 0) return ssa_fail(l->err, SSA_ERR_RUNTIME, "kernel %s: negative group count", d->kernel);
-    }
-    int64_t max_x = l->limits->max_groups[0];
-    if (groups[0] > max_x && groups[1] == 1) {
-        groups[1] = ceil_div(groups[0], max_x);
-        groups[0] = ceil_div(groups[0], groups[1]);
-    }
-    for (int i = 0; i < 3; i++)
-        if (groups[i] > l->limits->max_groups[i])
-            return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s needs %lld workgroups in dimension %d, the device allows %u", ssa_op_name(l->call->op), d->kernel,
-                            (long long)groups[i], i, l->limits->max_groups[i]);
-    if (groups[0] * groups[1] > UINT32_MAX) /* GROUP has 32 bits */
-        return ssa_fail(l->err, SSA_ERR_UNSUPPORTED, "%s: kernel %s needs %lld workgroups, and counts them in 32 bits", ssa_op_name(l->call->op), d->kernel,
-                        (long long)(groups[0] * groups[1]));
-    dev_launch *la = append(l->be, l->err);
-    if (!la) return SSA_ERR_MEMORY;
-    la->op = ssa_op_name(l->call->op);
-    for (int i = 0; i < 3; i++) la->groups[i] = (uint32_t)groups[i];
-    while (la->bindings < DEV_MAX_BINDINGS && d->bind[la->bindings].t.buffer) {
-        SSA_TRY(bind(l, &la->bind[la->bindings], &d->bind[la->bindings], d->kernel));
-        la->bindings++;
-    }
-    la->params = d->push_count;
-    memcpy(la->param, d->push, sizeof la->param);
-    la->flops = d->flops;
-    la->bytes = d->bytes;
-    dev_kernel_desc k = {.name = d->kernel, .act = storage(l, d->act), .act2 = storage(l, d->act2), .bindings = la->bindings, .params = la->params, .subgroup = d->subgroup};
-    while (k.constant_count < DEV_MAX_CONSTANTS && d->constants[k.constant_count].name) {
-        k.constants[k.constant_count] = d->constants[k.constant_count];
-        k.constant_count++;
-    }
-    return l->be->dev->vt->kernel(l->be->dev, &k, &la->kernel, l->err);
-}
-
-ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor b, ssa_tensor c, bool *taken) {
-    uint64_t   workspace = 0;
-    ssa_tensor space = {0};
-    uint64_t   before = l->scratch_used;
-    *taken = false;
-    if (!l->be || !l->be->dev->vt->gemm_offer || a.dtype != SSA_F32 || b.dtype != SSA_F32 || c.dtype != SSA_F32) return SSA_OK;
-    if (!l->be->dev->vt->gemm_offer(l->be->dev, g, &workspace)) return SSA_OK;
-    if (workspace) SSA_TRY(scratch(l, SSA_F32, (int64_t)(workspace + 3) / 4, &space));
-    double flops = 2.0 * (double)g->M * (double)g->N * (double)g->K * (double)g->batch;
-    l->flops += flops;
-    dev_launch *la = append(l->be, l->err);
-    if (!la) return SSA_ERR_MEMORY;
-    la->op = ssa_op_name(l->call->op);
-    la->gemm = *g;
-    la->flops = flops;
-    la->bindings = workspace ? 4 : 3;
-    launch_binding bindings[4] = {RD(a), RD(b), RW(c), RW(space)};
-    for (int i = 0; i < la->bindings; i++) SSA_TRY(bind(l, &la->bind[i], &bindings[i], "gemm"));
-    l->scratch_used = before; /* the workspace is done with when the product is: the next one may have it */
-    *taken = true;
-    return SSA_OK;
-}
-
 /* What a device's gemm_offer times its library against, see device.h. In the middle of another operation's lowering: its list
  * is set aside; scratch may be shared, since that operation has not written anything yet. */
 static ssa_status own_gemm(void *backend, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err) {
@@ -271,21 +94,21 @@ static ssa_status own_gemm(void *backend, const dev_gemm *g, dev_buffer *a, dev_
     return s;
 }
 
+/* -- running --------------------------------------------------------------------------------------------------------- */
+
 static ssa_status lower(gpu_backend *be, const ssa_call *call, ssa_error *err) {
-    lowering l = {.be = be, .call = call, .limits = &be->dev->limits, .err = err};
+    lowering l = {.be = be, .forced = be->dev->variants, .call = call, .limits = &be->dev->limits, .err = err};
     return lowerings[call->op](&l, call);
 }
 
-ssa_status lower_estimate(const ssa_call *call, const dev_limits *limits, uint64_t *scratch_bytes, double *flops, double *bytes, ssa_error *err) {
-    lowering l = {.call = call, .limits = limits, .err = err};
+ssa_status lower_estimate(const ssa_call *call, const dev_limits *limits, const char *forced, uint64_t *scratch_bytes, double *flops, double *bytes, ssa_error *err) {
+    lowering l = {.call = call, .limits = limits, .forced = forced, .err = err};
     SSA_TRY(lowerings[call->op](&l, call));
     *scratch_bytes = l.scratch_peak;
     *flops = l.flops;
     *bytes = l.bytes;
     return SSA_OK;
 }
-
-/* -- running --------------------------------------------------------------------------------------------------------- */
 
 static ssa_status gpu_run(ssa_backend *backend, const ssa_call *call, ssa_error *err) {
     gpu_backend *be = (gpu_backend *)backend;
@@ -331,12 +154,25 @@ static ssa_status gpu_wait(ssa_backend *backend, ssa_error *err) {
 
 static ssa_status gpu_scratch(ssa_backend *backend, const ssa_call *call, uint64_t *bytes, ssa_error *err) {
     double flops, moved;
-    return lower_estimate(call, &((gpu_backend *)backend)->dev->limits, bytes, &flops, &moved, err);
+    const device *dev = ((gpu_backend *)backend)->dev;
+    return lower_estimate(call, &dev->limits, dev->variants, bytes, &flops, &moved, err);
 }
 
 static ssa_status gpu_kernels(ssa_backend *backend, const ssa_call *call, void (*each)(void *user, const char *kernel), void *user, ssa_error *err) {
-    lowering l = {.call = call, .limits = &((gpu_backend *)backend)->dev->limits, .err = err, .each = each, .user = user};
+    const device *dev = ((gpu_backend *)backend)->dev;
+    lowering      l = {.call = call, .limits = &dev->limits, .forced = dev->variants, .err = err, .each = each, .user = user};
     return lowerings[call->op](&l, call);
+}
+
+static ssa_status gpu_variants(ssa_backend *backend, ssa_variant_fn each, void *user) {
+    const dev_limits *limits = &((gpu_backend *)backend)->dev->limits;
+    for (int i = 0; variant_at(i); i++) {
+        const variant *v = variant_at(i);
+        char           why[128] = "";
+        bool           runs = variant_runs(v, limits, why, sizeof why);
+        each(user, v->kernel, v->name, v->source, runs, why);
+    }
+    return SSA_OK;
 }
 
 static ssa_status gpu_choices_get(ssa_backend *backend, void (*line)(void *user, const char *text), void *user) {
@@ -378,7 +214,8 @@ static void gpu_destroy(ssa_backend *backend) {
 
 static const ssa_backend_vtable vtable = {
     .alloc = gpu_alloc, .free = gpu_free, .write = gpu_write, .read = gpu_read, .run = gpu_run, .record_begin = gpu_record_begin,
-    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .kernels = gpu_kernels, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
+    .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .kernels = gpu_kernels,
+    .variants = gpu_variants, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
     .validation_messages = gpu_validation_messages, .compile_report = gpu_compile_report, .destroy = gpu_destroy,
 };
 

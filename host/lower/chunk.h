@@ -11,10 +11,11 @@ static inline int64_t binding_elements(const lowering *l, ssa_dtype dtype) {
     return (int64_t)(n < most ? n : most);
 }
 
-/* Elementwise kernels: WG invocations, each takes EACH elements, WG apart. */
-enum { ELEMENTWISE_WG = 128, ELEMENTWISE_EACH = 4 };
-static inline int64_t elementwise_groups(int64_t n) { return ceil_div(n, ELEMENTWISE_WG * ELEMENTWISE_EACH); }
-#define ELEMENTWISE .constants = {{"WG", ELEMENTWISE_WG}, {"EACH", ELEMENTWISE_EACH}}
+/* Workgroups of an elementwise kernel: WG invocations, each takes EACH elements, WG apart. */
+static inline int64_t elementwise_groups(const lowering *l, const char *kernel, int64_t n) {
+    const variant *v = variant_for(l, kernel, NULL);
+    return ceil_div(n, (int64_t)variant_value(v, "WG") * variant_value(v, "EACH"));
+}
 
 /* y = x, rounded to y's dtype, as many elements as y has. */
 ssa_status lower_convert(lowering *l, ssa_tensor x, ssa_tensor y);

@@ -2,6 +2,6 @@
 #include "lower.h"
 
 ssa_status lower_clip(lowering *l, const ssa_call *call) {
-    return launch(l, &(launch_desc){.kernel = "clip", .constants = {{"WG", 1}}, .groups = {1}, .bind = {RD(call->t[0]), WR(call->t[1])},
+    return launch(l, &(launch_desc){.kernel = "clip", .groups = {1}, .bind = {RD(call->t[0]), WR(call->t[1])},
                                     PUSH(F(call->attr.max_norm))});
 }

@@ -15,7 +15,7 @@ ssa_status lower_fill(lowering *l, const ssa_call *call) {
     int64_t    E = DIM('E'), size = element_bytes(l, y.dtype), most = binding_elements(l, y.dtype);
     for (int64_t i = 0; i < E; i += most) {
         int64_t n = min_i64(most, E - i);
-        SSA_TRY(launch(l, &(launch_desc){.kernel = "fill", .act = y.dtype, ELEMENTWISE, .groups = {elementwise_groups(n)},
+        SSA_TRY(launch(l, &(launch_desc){.kernel = "fill", .act = y.dtype, .groups = {elementwise_groups(l, "fill", n)},
                                          .bind = {WR(ssa_view(y, i, n))}, PUSH(U(n), bits(call->attr.value, y.dtype, size)),
                                          .bytes = (double)(size * n)}));
     }

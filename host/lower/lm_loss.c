@@ -7,7 +7,6 @@ enum {
     PIECE = 1 << 24,   /* logits in scratch: 64 MiB */
     FEWEST_ROWS = 256, /* whole rows (so that the gradient need not compute the logits again) if that many fit */
     MOST_ROWS = 2048,
-    WG = 128,
 };
 
 typedef struct {
@@ -41,7 +40,7 @@ static ssa_status project(lowering *l, const ssa_call *call, pieces *p, piece k)
 }
 
 static ssa_status take_in(lowering *l, const ssa_call *call, pieces *p, piece k) {
-    return launch(l, &(launch_desc){.kernel = "lm_loss", .constants = {{"WG", WG}}, .groups = {k.n},
+    return launch(l, &(launch_desc){.kernel = "lm_loss", .groups = {k.n},
                                     .bind = {RD(ssa_view(p->logits, 0, k.n, k.m)), RD(ssa_view(call->t[2], k.r, k.n)),
                                              RW(ssa_view(p->state, 0, k.n, 3)), WR(ssa_view(call->t[3], k.r, k.n))},
                                     PUSH(U(k.n), U(DIM('V')), U(k.v), U(k.m)), .flops = 4.0 * (double)(k.n * k.m),
@@ -66,7 +65,7 @@ ssa_status lower_lm_loss(lowering *l, const ssa_call *call) {
 }
 
 static ssa_status differentiate(lowering *l, const ssa_call *call, pieces *p, piece k) {
-    return launch(l, &(launch_desc){.kernel = "lm_loss_dlogits", .constants = {{"WG", WG}}, .groups = {k.n},
+    return launch(l, &(launch_desc){.kernel = "lm_loss_dlogits", .groups = {k.n},
                                     .bind = {RW(ssa_view(p->logits, 0, k.n, k.m)), RD(ssa_view(call->t[2], k.r, k.n)),
                                              RD(ssa_view(p->state, 0, k.n, 3))},
                                     PUSH(U(k.n), U(DIM('V')), U(k.v), U(k.m), F(call->attr.scale)), .flops = 3.0 * (double)(k.n * k.m),

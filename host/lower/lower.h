@@ -4,26 +4,29 @@
 #define SSA_LOWER_H
 
 #include "backend.h"
-#include "device.h"
+#include "variants.h"
 #include <string.h>
 
 typedef struct lowering lowering;
 
 /* A kernel launch as lowering writes it down:
- *   launch(l, &(launch_desc){.kernel = "rmsnorm", .act = x.dtype, .constants = {{"WG", 64}}, .groups = {R},
+ *   launch(l, &(launch_desc){.kernel = "rmsnorm", .act = x.dtype, .groups = {R},
  *                            .bind = {RD(x), RD(w), WR(y), WR(rstd)}, PUSH(U(R), U(C), F(eps)), .flops = ..., .bytes = ...})
+ *
+ * The variant that runs is one of the kernel's lines in host/variants.def: `variant`, as variant_for gave it, or the one without a
+ * condition. Constants of the call (CALL in the list) come by name.
  * groups[0] alone may exceed the device's limit: it is then folded over x and y (the kernel reads GROUP and must ignore
  * groups beyond its count); groups[1] and groups[2] are chunked by the caller. Missing groups are 1. */
 typedef struct launch_binding { ssa_tensor t; uint32_t access; } launch_binding;
 typedef struct launch_desc {
     const char    *kernel;
+    const variant *variant;         /* NULL: variant_for(l, kernel, NULL) */
     ssa_dtype      act, act2;       /* dtype of the `a` and `b` tensors (default f32) */
-    dev_constant   constants[DEV_MAX_CONSTANTS];
+    dev_constant   call[DEV_MAX_CONSTANTS];
     int64_t        groups[3];
     launch_binding bind[DEV_MAX_BINDINGS];
     uint32_t       push[DEV_MAX_PARAMS];
     int            push_count;
-    uint32_t       subgroup;
     double         flops, bytes;
 } launch_desc;
 
@@ -35,6 +38,15 @@ typedef struct launch_desc {
 static inline uint32_t F(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 
 ssa_status launch(lowering *l, const launch_desc *d);
+
+/* The variant of a kernel to run for these sizes (NULL: none are told): the one that was forced, else the first line that runs and
+ * fits. Never NULL: where none runs, the portable line, and the launch says why it cannot. */
+const variant *variant_for(const lowering *l, const char *kernel, const variant_size *sizes);
+/* The line that was forced for a kernel; NULL: none. */
+const variant *variant_forced(const lowering *l, const char *kernel);
+#define SIZES(...) ((const variant_size[]){__VA_ARGS__, {0}})
+/* Width of the workgroup of a kernel's variant without conditions. */
+static inline int64_t wg_of(const lowering *l, const char *kernel) { return variant_value(variant_for(l, kernel, NULL), "WG"); }
 
 /* Scratch for this operation: f32 or i32 elements, aligned to 256 bytes; gone when the operation ends. */
 ssa_status scratch(lowering *l, ssa_dtype dtype, int64_t elements, ssa_tensor *out);
@@ -65,6 +77,7 @@ typedef ssa_status (*lower_fn)(lowering *l, const ssa_call *call);
 #define DIM(letter) (call->dim[(letter) - 'A'])
 
 /* Scratch bytes, floating-point operations and bytes moved of a call, without a device. */
-ssa_status lower_estimate(const ssa_call *call, const dev_limits *limits, uint64_t *scratch_bytes, double *flops, double *bytes, ssa_error *err);
+/* forced: as ssa_open_options.variants. */
+ssa_status lower_estimate(const ssa_call *call, const dev_limits *limits, const char *forced, uint64_t *scratch_bytes, double *flops, double *bytes, ssa_error *err);
 
 #endif

@@ -4,13 +4,11 @@
 #include "gemm.h"
 
 /* -- the choice of tile ----------------------------------------------------------------------------------------------------
- * The one place to complement by faster variants. A choice depends on sizes and limits alone, so that equal runs give equal
- * bits. 8 x 8 elements an invocation halve the reads of shared memory a multiplication, which bound 4 x 4. Measured per second
- * of CPU time, 1024 x 256 x 256: lavapipe (Mesa 22.3) 64-tile of 4 x 4: 1.5 GFLOP/s, of 8 x 8: 2.5, 128-tile: 2.7; PoCL 7.2, 9.7,
- * 13.5. */
+ * Where nothing was measured it depends on sizes and limits alone, so that equal runs give equal bits. */
 typedef struct {
-    uint32_t wg, tile, each, depth;
-    int64_t  splits, k_range; /* parts of K computed apart, and their length */
+    const variant *variant;
+    int64_t        tile;            /* rows and columns of the result a workgroup */
+    int64_t        splits, k_range; /* parts of K computed apart, and their length */
 } gemm_tile;
 
 enum {
@@ -20,18 +18,31 @@ enum {
     PARTIALS = 1 << 22, /* elements of partial products kept in scratch */
 };
 
+static int64_t workgroups(const variant *v, int64_t batch, int64_t M, int64_t N) {
+    int64_t tile = variant_value(v, "TILE");
+    return batch * ceil_div(M, tile) * ceil_div(N, tile);
+}
+
+/* The largest tile whose workgroups fill a GPU. */
+static const variant *default_variant(const lowering *l, int64_t batch, int64_t M, int64_t N, bool deep) {
+    static const char *const names[] = {"tile128", "tile64"};
+    for (int i = 0; i < 2; i++) {
+        const variant *v = variant_named("matmul", names[i]);
+        bool           busy = workgroups(v, batch, M, N) >= FILL_GPU || (deep && i == 1);
+        if (busy && variant_runs(v, lowered_limits(l), NULL, 0)) return v;
+    }
+    return variant_named("matmul", "portable");
+}
+
 static gemm_tile choose_tile(const lowering *l, int64_t batch, int64_t M, int64_t N, int64_t K) {
-    static const gemm_tile large = {256, 128, 8, 8, 1, 0}, middle = {64, 64, 8, 16, 1, 0}, small = {64, 32, 4, 16, 1, 0};
-    const dev_limits *limits = lowered_limits(l);
-    bool              wide = limits->max_invocations >= 256;
-    int64_t           most = min_i64(PARTIALS, binding_elements(l, SSA_F32)), room = min_i64(most / (batch * M * N), limits->max_groups[2] / batch);
-    gemm_tile         t = small;
-    bool              deep = K >= 4 * LEAST_RANGE && room > 1 && M >= 64 && N >= 64; /* K can be split */
-    if (wide && batch * ceil_div(M, 128) * ceil_div(N, 128) >= FILL_GPU) t = large;
-    else if (deep || batch * ceil_div(M, 64) * ceil_div(N, 64) >= FILL_GPU) t = middle;
-    int64_t groups = batch * ceil_div(M, t.tile) * ceil_div(N, t.tile);
-    t.splits = max_i64(1, min_i64(min_i64(ceil_div(FILL_GPU, groups), K / LEAST_RANGE), min_i64(room, MAX_SPLITS)));
-    t.k_range = ceil_div(ceil_div(K, t.splits), t.depth) * t.depth;
+    int64_t   most = min_i64(PARTIALS, binding_elements(l, SSA_F32)), room = min_i64(most / (batch * M * N), lowered_limits(l)->max_groups[2] / batch);
+    bool      deep = K >= 4 * LEAST_RANGE && room > 1 && M >= 64 && N >= 64; /* K can be split */
+    gemm_tile t = {.variant = variant_forced(l, "matmul")};
+    if (!t.variant) t.variant = default_variant(l, batch, M, N, deep);
+    t.tile = variant_value(t.variant, "TILE");
+    int64_t depth = variant_value(t.variant, "DEPTH");
+    t.splits = max_i64(1, min_i64(min_i64(ceil_div(FILL_GPU, workgroups(t.variant, batch, M, N)), K / LEAST_RANGE), min_i64(room, MAX_SPLITS)));
+    t.k_range = ceil_div(ceil_div(K, t.splits), depth) * depth;
     t.splits = ceil_div(K, t.k_range);
     return t;
 }
@@ -57,7 +68,7 @@ static ssa_status sum_partials(lowering *l, const chunk *k, ssa_tensor part, int
     int64_t n = k->g.M * k->g.N;
     for (int64_t i = 0; i < k->g.batch; i++) {
         ssa_tensor c = ssa_view(k->g.c, i * k->stride_c, span(k->g.M, k->g.N, k->ldc, 1, 0));
-        SSA_TRY(launch(l, &(launch_desc){.kernel = "matmul_sum", .act2 = c.dtype, ELEMENTWISE, .groups = {elementwise_groups(n)},
+        SSA_TRY(launch(l, &(launch_desc){.kernel = "matmul_sum", .act2 = c.dtype, .groups = {elementwise_groups(l, "matmul_sum", n)},
                                          .bind = {RD(ssa_view(part, i * parts * n, parts * n)), RW(c)},
                                          PUSH(U(n), U(k->g.N), U(k->ldc), U(parts), U(k->g.accumulate)), .flops = (double)(parts * n),
                                          .bytes = 4.0 * (double)(parts * n)}));
@@ -84,8 +95,7 @@ static ssa_status run_chunk(lowering *l, const chunk *k, ssa_tensor *work) {
     double flops = 2.0 * (double)g->batch * (double)g->M * (double)g->N * (double)g->K;
     double bytes = (double)g->batch * ((double)(g->M * g->K + g->K * g->N) * (double)element_bytes(l, g->b.dtype) + 4.0 * (double)(g->M * g->N));
     SSA_TRY(launch(l, &(launch_desc){.kernel = "matmul", .act = g->b.dtype, .act2 = c.dtype,
-                                     .constants = {{"WG", t.wg}, {"TRANS_A", g->trans_a}, {"TRANS_B", g->trans_b}, {"A_F32", a_f32},
-                                                   {"TILE", t.tile}, {"EACH", t.each}, {"DEPTH", t.depth}},
+                                     .variant = t.variant, .call = {{"TRANS_A", g->trans_a}, {"TRANS_B", g->trans_b}, {"A_F32", a_f32}},
                                      .groups = {ceil_div(g->N, t.tile), ceil_div(g->M, t.tile), g->batch * t.splits},
                                      .bind = {RD(a), RD(b), {c, DEV_WRITE | (g->accumulate && !split ? DEV_READ : 0)}, RD(a)},
                                      PUSH(U(g->M), U(g->N), U(g->K), U(k->lda), U(k->ldb), U(ldc), U(k->stride_a), U(k->stride_b), U(stride_c),

@@ -5,7 +5,7 @@
 static ssa_status rotate(lowering *l, const ssa_call *call, int64_t first, int64_t rows, int64_t period, int64_t position) {
     int64_t    D = DIM('D'), width = DIM('Q') * D, pairs = rows * width / 2;
     ssa_tensor x = ssa_view(call->t[0], first * width, rows, width), y = ssa_view(call->t[2], first * width, rows, width);
-    return launch(l, &(launch_desc){.kernel = "rope", .act = x.dtype, ELEMENTWISE, .groups = {elementwise_groups(pairs)},
+    return launch(l, &(launch_desc){.kernel = "rope", .act = x.dtype, .groups = {elementwise_groups(l, "rope", pairs)},
                                     .bind = {RD(x), RD(ssa_view(call->t[1], position * D, period, D)), WR(y)},
                                     PUSH(U(pairs), U(period), U(DIM('Q')), U(D / 2), U(call->attr.inverse)), .flops = 6.0 * (double)pairs,
                                     .bytes = 4.0 * (double)(pairs * element_bytes(l, x.dtype))});

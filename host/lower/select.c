@@ -2,7 +2,7 @@
  * best of them; never T x T / block_size at once. */
 #include "attn.h"
 
-enum { TOPK_WG = 64, SCRATCH = 1 << 22, LEAST_ROWS = 32 }; /* scores kept at a time: 16 MiB, or a tile of queries */
+enum { SCRATCH = 1 << 22, LEAST_ROWS = 32 }; /* scores kept at a time: 16 MiB, or a tile of queries */
 
 /* Whole tiles of queries; fewer where not even one tile's scores fit a binding. */
 static int64_t rows_that_fit(int64_t rows) { return rows >= LEAST_ROWS ? rows / LEAST_ROWS * LEAST_ROWS : max_i64(1, rows); }
@@ -12,7 +12,7 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
     int64_t    block = call->attr.block_size;
     ssa_tensor q = call->t[0], kbar = call->t[1], idx = call->t[2], lse, score;
     bool       dot = call->attr.score == SSA_SCORE_DOT, halves = call->attr.select == SSA_SELECT_COMPAT && call->attr.top_k == block;
-    attn_tile  tile = attn_tile_of(8, 8, D, 64);
+    attn_tile  tile = attn_tile_of(l, "select_score", D, NULL), of_lse = attn_tile_of(l, "select_lse", D, NULL);
     int64_t    fit = min_i64(max_i64(SCRATCH, LEAST_ROWS * S * N), binding_elements(l, SSA_F32));
     int64_t    most = min_i64(min_i64(batches(l, B, T * Q * D, q.dtype), batches(l, B, N * H * D, SSA_F32)), batches(l, B, T * S * K, SSA_I32));
     int64_t    all = T * S * N; /* scores of a batch: several batches at a time, or a range of one's queries */
@@ -26,7 +26,7 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
         ssa_tensor blse = ssa_view(lse, 0, n * T * Q);
         double     products = (double)(n * T * Q) * (double)N * (double)D; /* half of all pairs, two operations each */
         if (!dot)
-            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_lse", .act = q.dtype, TILE(tile), .groups = {tiles * n * Q},
+            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_lse", .act = q.dtype, TILE(of_lse), .groups = {tiles * n * Q},
                                              .bind = {RD(bq), RD(bkbar), WR(blse)},
                                              PUSH(U(n), U(T), U(Q), U(H), U(D), U(N), U(tiles), U(block), F(call->attr.scale)), .flops = products,
                                              .bytes = (double)(n * T * Q * D * element_bytes(l, q.dtype))}));
@@ -40,7 +40,7 @@ ssa_status lower_select(lowering *l, const ssa_call *call) {
                                              PUSH(U(n), U(T), U(Q), U(H), U(D), U(N), U(S), U(t), U(rows), U(stride), U(row_tiles), U(block_tiles),
                                                   F(call->attr.scale), U(dot)),
                                              .flops = 2 * products * share, .bytes = 4.0 * (double)(n * rows * S * stride)}));
-            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_topk", .constants = {{"WG", TOPK_WG}}, .groups = {n * rows * S},
+            SSA_TRY(launch(l, &(launch_desc){.kernel = "select_topk", .groups = {n * rows * S},
                                              .bind = {RD(bscore), WR(bidx)},
                                              PUSH(U(n), U(T), U(S), U(K), U(t), U(rows), U(stride), U(block), U(halves)),
                                              .flops = (double)(n * rows * S) * (double)(stride * K),

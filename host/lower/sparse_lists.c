@@ -3,7 +3,7 @@
  * many selection heads are taken at a time as SCRATCH holds, and tiles are larger where one head's counts are beyond a binding. */
 #include "attn.h"
 
-enum { WG = 64, COUNT_WG = 128, TILE_QUERIES = 32, BLOCKS = 1024, SCRATCH = 1 << 24 };
+enum { TILE_QUERIES = 32, SCRATCH = 1 << 24 };
 
 /* What stays the same over the pieces of a call. */
 typedef struct lists_plan {
@@ -17,15 +17,15 @@ static ssa_status piece(lowering *l, const ssa_call *call, const lists_plan *p, 
     double     entries = (double)(BS * T * K), counts = (double)(BS * tiles * N);
     ssa_tensor idx = ssa_view(call->t[0], b * T * S * K + h * K, n * T * S * K - h * K), lists = ssa_view(call->t[1], (b * S + h) * L, BS * L);
     ssa_tensor count = ssa_view(p->count, 0, BS * tiles * N);
-    SSA_TRY(launch(l, &(launch_desc){.kernel = "sparse_lists_count", .constants = {{"WG", COUNT_WG}, {"BLOCKS", BLOCKS}}, .groups = {BS * tiles},
+    SSA_TRY(launch(l, &(launch_desc){.kernel = "sparse_lists_count", .groups = {BS * tiles},
                                      .bind = {RD(idx), WR(count)},
                                      PUSH(U(n), U(T), U(S), U(heads), U(K), U(N), U(tiles), U(p->tile), U(block)),
                                      .flops = entries, .bytes = 4 * (entries + counts)}));
-    SSA_TRY(launch(l, &(launch_desc){.kernel = "sparse_lists_tiles", .constants = {{"WG", WG}}, .groups = {ceil_div(BS * N, WG)},
+    SSA_TRY(launch(l, &(launch_desc){.kernel = "sparse_lists_tiles", .groups = {ceil_div(BS * N, wg_of(l, "sparse_lists_tiles"))},
                                      .bind = {RW(count), WR(lists)}, PUSH(U(BS), U(N), U(tiles), U(L)), .flops = counts, .bytes = 8.0 * counts}));
-    SSA_TRY(launch(l, &(launch_desc){.kernel = "sparse_lists_offsets", .constants = {{"WG", WG}}, .groups = {BS}, .bind = {RW(lists)},
+    SSA_TRY(launch(l, &(launch_desc){.kernel = "sparse_lists_offsets", .groups = {BS}, .bind = {RW(lists)},
                                      PUSH(U(N), U(L), U(BS)), .flops = (double)(BS * N), .bytes = 8.0 * (double)(BS * N)}));
-    return launch(l, &(launch_desc){.kernel = "sparse_lists_scatter", .constants = {{"WG", WG}}, .groups = {ceil_div(BS * T * K, WG)},
+    return launch(l, &(launch_desc){.kernel = "sparse_lists_scatter", .groups = {ceil_div(BS * T * K, wg_of(l, "sparse_lists_scatter"))},
                                     .bind = {RD(idx), RD(count), RW(lists)},
                                     PUSH(U(n), U(T), U(S), U(heads), U(K), U(N), U(tiles), U(p->tile), U(block), U(L)),
                                     .flops = entries * (double)K * (double)p->tile / 2, .bytes = 12 * entries});

@@ -21,6 +21,9 @@ typedef struct ssa_open_options {
      * so near ties are found, and a reference attends the blocks that another device selected. NULL: none. */
     void (*selected)(void *user, const struct ssa_selection *from, int32_t *idx);
     void  *selected_user;
+    /* Kernel variants that run whatever else would be chosen: "matmul=tile64,sum=portable" (ssa_variants lists them). The caller's, outlives
+     * the context. A kernel or name that does not exist, or that the device cannot run, is an error. NULL: none. */
+    const char *variants;
 } ssa_open_options;
 
 /* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */
@@ -35,6 +38,11 @@ uint64_t    ssa_context_max_buffer(const ssa_context *ctx);  /* bytes of the lar
 uint64_t    ssa_context_allocated(const ssa_context *ctx);   /* bytes allocated now */
 /* Messages of the validation layer so far (0 without .validate). */
 int         ssa_context_validation_messages(const ssa_context *ctx);
+
+/* The list of kernel variants as this context's device sees it: calls each(kernel, name, source, runs, why not) for every line. The CPU
+ * has none. */
+typedef void (*ssa_variant_fn)(void *user, const char *kernel, const char *name, const char *source, bool runs, const char *why);
+ssa_status ssa_variants(ssa_context *ctx, ssa_variant_fn each, void *user);
 
 /* Lists the devices to a stream, one line each, or as a JSON array; a missing loader or driver is said with its reason.
  * SSA_ERR_INPUT where SSA_LIMITS is wrong (the reason stands in the list), SSA_ERR_RUNTIME where the stream cannot be written. */
