@@ -36,7 +36,10 @@ typedef struct ssa_backend_vtable {
     void (*program_free)(ssa_backend *be, ssa_program *program);
     ssa_status (*wait)(ssa_backend *be, ssa_error *err);
 
-    /* Optional (may be NULL). */
+    /* Optional (may be NULL). prepare shows a call of a program that will be recorded, nothing runs; prepared chooses kernels for all that
+     * were shown, and may run them on memory of its own. */
+    ssa_status (*prepare)(ssa_backend *be, const ssa_call *call, ssa_error *err);
+    ssa_status (*prepared)(ssa_backend *be, ssa_error *err);
     ssa_status (*scratch)(ssa_backend *be, const ssa_call *call, uint64_t *bytes, ssa_error *err); /* workspace a call needs */
     ssa_status (*kernels)(ssa_backend *be, const ssa_call *call, void (*each)(void *user, const char *kernel), void *user, ssa_error *err);
     ssa_status (*variants)(ssa_backend *be, ssa_variant_fn each, void *user);

@@ -180,6 +180,18 @@ ssa_status ssa_copy_between(ssa_context *from, ssa_tensor src, ssa_context *to, 
     return s;
 }
 
+ssa_status ssa_prepare_begin(ssa_context *ctx) {
+    if (ctx->recording || ctx->preparing) return ssa_fail(&ctx->error, SSA_ERR_INPUT, "a program is being %s already", ctx->recording ? "recorded" : "prepared");
+    ctx->preparing = true;
+    return SSA_OK;
+}
+
+ssa_status ssa_prepare_end(ssa_context *ctx) {
+    if (!ctx->preparing) return ssa_fail(&ctx->error, SSA_ERR_INPUT, "no program is being prepared");
+    ctx->preparing = false;
+    return ctx->backend->vt->prepared ? ctx->backend->vt->prepared(ctx->backend, &ctx->error) : SSA_OK;
+}
+
 ssa_status ssa_record_begin(ssa_context *ctx) {
     if (ctx->recording) return ssa_fail(&ctx->error, SSA_ERR_INPUT, "a program is being recorded already");
     SSA_TRY(ctx->backend->vt->record_begin(ctx->backend, &ctx->error));

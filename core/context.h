@@ -9,7 +9,7 @@ struct ssa_context {
     ssa_error    error;
     ssa_buffer  *buffers; /* every live buffer, newest first */
     uint64_t     allocated;
-    bool         recording;
+    bool         recording, preparing;
 };
 
 #endif

@@ -166,7 +166,9 @@ ssa_status ssa_call_prepare(ssa_error *err, ssa_op op, int count, const ssa_tens
 ssa_status ssa_run(ssa_context *ctx, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs) {
     ssa_call call;
     SSA_TRY(ssa_call_prepare(&ctx->error, op, count, operands, attrs, &call));
-    return ctx->backend->vt->run(ctx->backend, &call, &ctx->error);
+    const ssa_backend_vtable *vt = ctx->backend->vt;
+    if (ctx->preparing) return vt->prepare ? vt->prepare(ctx->backend, &call, &ctx->error) : SSA_OK;
+    return vt->run(ctx->backend, &call, &ctx->error);
 }
 
 ssa_status ssa_run_operands(ssa_context *ctx, ssa_op op, ssa_operands operands, const ssa_attrs *attrs) {

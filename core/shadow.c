@@ -150,6 +150,17 @@ static ssa_status shadow_compile_report(ssa_backend *backend, void (*each)(void 
     return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s compiles no kernels to report", device->name);
 }
 
+/* Choosing goes to the device: what it would run is what is checked. */
+static ssa_status shadow_prepare(ssa_backend *backend, const ssa_call *call, ssa_error *err) {
+    shadow_backend *be = (shadow_backend *)backend;
+    return be->device->vt->prepare ? be->device->vt->prepare(be->device, call, err) : SSA_OK;
+}
+
+static ssa_status shadow_prepared(ssa_backend *backend, ssa_error *err) {
+    ssa_backend *device = ((shadow_backend *)backend)->device;
+    return device->vt->prepared ? device->vt->prepared(device, err) : SSA_OK;
+}
+
 static ssa_status shadow_variants(ssa_backend *backend, ssa_variant_fn each, void *user) {
     ssa_backend *device = ((shadow_backend *)backend)->device;
     return device->vt->variants ? device->vt->variants(device, each, user) : SSA_OK;
@@ -186,7 +197,7 @@ static void shadow_destroy(ssa_backend *backend) {
 static const ssa_backend_vtable vtable = {
     .alloc = shadow_alloc, .free = shadow_free, .write = shadow_write, .read = shadow_read, .run = shadow_run,
     .record_begin = shadow_record_begin, .record_end = shadow_record_end, .replay = shadow_replay, .program_free = shadow_program_free,
-    .wait = shadow_wait, .scratch = shadow_scratch, .kernels = shadow_kernels, .compile_report = shadow_compile_report, .variants = shadow_variants, .profile = shadow_profile, .choices_get = shadow_choices_get,
+    .wait = shadow_wait, .scratch = shadow_scratch, .kernels = shadow_kernels, .compile_report = shadow_compile_report, .prepare = shadow_prepare, .prepared = shadow_prepared, .variants = shadow_variants, .profile = shadow_profile, .choices_get = shadow_choices_get,
     .choices_set = shadow_choices_set, .validation_messages = shadow_validation_messages, .destroy = shadow_destroy,
 };
 

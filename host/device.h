@@ -69,7 +69,7 @@ typedef struct dev_binding {
     uint32_t    access;         /* DEV_READ | DEV_WRITE */
 } dev_binding;
 
-/* A matrix product a device may carry out as a whole (CLBlast): C (+)= op(A) op(B), f32, row-major, `batch` matrices that
+/* A matrix product that a device's library may carry out as a whole (CLBlast): C (+)= op(A) op(B), f32, row-major, `batch` matrices that
  * lie M*K, K*N, M*N elements apart. Bindings 0, 1, 2 of the launch are A, B, C (3: workspace). */
 typedef struct dev_gemm {
     bool     trans_a, trans_b, accumulate;
@@ -107,15 +107,12 @@ typedef struct device_vtable {
     void (*recorded_free)(device *dev, dev_recorded *recorded);
     ssa_status (*wait)(device *dev, ssa_error *err);
 
-    /* Optional: whether the device takes this matrix product, and the workspace it wants in bytes. Decides by validated
-     * measurement the first time it sees a class of shapes, also while a program is being recorded: a device that offers must
-     * be able to run at once whatever is recorded (OpenCL's programs are lists that are walked at replay). */
-    bool (*gemm_offer)(device *dev, const dev_gemm *gemm, uint64_t *workspace);
+    /* Seconds that the launches take, run as a list: the best of some rounds, after a warm-up. host/time.c does it by the clock. */
+    ssa_status (*time)(device *dev, const dev_launch *launches, int count, double *seconds, ssa_error *err);
 
-    /* Choices made by timing, one line of text each ("gemm nt 512 1024 128 1 clblast"), for the run's trainer.json. Set before
-     * the first launch, they stand instead of measuring; what follows the choice in a line is ignored. Both may be NULL. */
-    ssa_status (*choices_get)(device *dev, void (*line)(void *user, const char *text), void *user);
-    ssa_status (*choices_set)(device *dev, const char *line, ssa_error *err);
+    /* Optional: whether the device's library can run this matrix product, and the workspace it wants in bytes. Whether it is taken is not the
+     * device's to say (host/tune/). */
+    bool (*gemm_can)(device *dev, const dev_gemm *gemm, uint64_t *workspace);
 
     ssa_status (*profile)(device *dev, ssa_profile_row *rows, int capacity, int *count, ssa_error *err); /* may be NULL */
     int (*validation_messages)(const device *dev);                                                      /* may be NULL */
@@ -129,10 +126,6 @@ struct device {
     const device_vtable *vt;
     dev_info             info;
     dev_limits           limits;
-    /* Set by gpu_backend_create: runs our own kernels for C = op(A) op(B) on these buffers from their start, for a gemm_offer
-     * to time its library against. NULL: there is nothing to compare with, and a library that is right is taken. */
-    ssa_status (*own_gemm)(void *backend, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err);
-    void *backend;
     /* Set by host/open.c: the one kernel whose code the caller brings, see ssa_open_options. */
     const char *kernel_name, *kernel_code;
     size_t      kernel_bytes;
@@ -161,6 +154,9 @@ ssa_status limits_override(dev_limits *limits, ssa_error *err);
  * the handlers registered before are skipped: the driver's own would pull its compiler's memory away. host/patience.c */
 ssa_status patience_run(device *dev, const char *kernel, void (*work)(void *arg), void *arg, ssa_error *err);
 
+/* device_vtable.time by the clock: runs the list until 10 ms are full, three times, and takes the best. host/time.c */
+ssa_status device_time(device *dev, const dev_launch *launches, int count, double *seconds, ssa_error *err);
+
 /* Makes a device fail as planned (the environment variable SSA_FAULT, see host/fault.c), for tests of what happens then. NULL or
  * "": nothing fails. fault_wrap once for a device; fault_plan as often as wanted afterwards: counts start anew. */
 ssa_status fault_wrap(device *dev, const char *plan, ssa_error *err);
@@ -168,6 +164,6 @@ ssa_status fault_plan(device *dev, const char *plan, ssa_error *err);
 
 /* Wraps a device into a backend, which owns it from then on (also on failure). host/lower/backend.c */
 struct ssa_backend;
-ssa_status gpu_backend_create(device *dev, struct ssa_backend **out, ssa_error *err);
+ssa_status gpu_backend_create(device *dev, ssa_tune_mode tune, struct ssa_backend **out, ssa_error *err);
 
 #endif

@@ -26,7 +26,7 @@ typedef struct { dev_kernel_desc desc; dev_kernel *kernel; } variant;
 /* A program whose launches must be interrupted is kept as a list. */
 typedef struct { dev_launch *launches; int count; } listed;
 
-/* The device keeps its identity, only its vtable is replaced: what looks into it (limits, own_gemm) finds everything in place, and
+/* The device keeps its identity, only its vtable is replaced: what looks into it (limits) finds everything in place, and
  * functions that are not replaced need no forwarding. */
 typedef struct {
     device_vtable        vt; /* first: the fault of a device is found through its vtable */

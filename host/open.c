@@ -40,6 +40,19 @@ static ssa_status open_cpu(const ssa_open_options *options, ssa_context **out, s
     return ssa_context_create(be, out, err);
 }
 
+static ssa_status tune_mode(const ssa_open_options *options, ssa_tune_mode *out, ssa_error *err) {
+    static const char *const words[] = {[SSA_TUNE_OFF] = "off", [SSA_TUNE_USE] = "use", [SSA_TUNE_SEARCH] = "search"};
+    const char *text = getenv("SSA_TUNE");
+    *out = options && options->compile_only ? SSA_TUNE_OFF : options && options->tune != SSA_TUNE_AUTO ? options->tune : SSA_TUNE_SEARCH;
+    if ((options && options->tune != SSA_TUNE_AUTO) || *out == SSA_TUNE_OFF || !text || !*text) return SSA_OK;
+    for (int i = SSA_TUNE_OFF; i <= SSA_TUNE_SEARCH; i++)
+        if (!strcmp(text, words[i])) {
+            *out = (ssa_tune_mode)i;
+            return SSA_OK;
+        }
+    return ssa_fail(err, SSA_ERR_INPUT, "SSA_TUNE is \"%.40s\", not off, use or search", text);
+}
+
 static ssa_status open_gpu(const api *a, int index, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     device      *dev;
     ssa_backend *be;
@@ -55,13 +68,15 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
         dev->variants = options->variants;
     }
     const char *plan = getenv("SSA_FAULT"), *check = getenv("SSA_CHECK");
-    ssa_status  s = variants_check(dev->variants, &dev->limits, err);
+    ssa_tune_mode mode = SSA_TUNE_AUTO;
+    ssa_status  s = tune_mode(options, &mode, err);
+    if (!s) s = variants_check(dev->variants, &dev->limits, err);
     if (!s && plan && *plan) s = fault_wrap(dev, plan, err);
     if (s) {
         dev->vt->destroy(dev);
         return s;
     }
-    SSA_TRY(gpu_backend_create(dev, &be, err));
+    SSA_TRY(gpu_backend_create(dev, mode, &be, err));
     if ((options && options->check) || (check && !strcmp(check, "1"))) SSA_TRY(ssa_shadow_wrap(be, &be, err));
     return ssa_context_create(be, out, err);
 }

@@ -78,6 +78,7 @@ ssa_status variants_check(const char *forced, const dev_limits *limits, ssa_erro
         if (sscanf(p, "%63[^=,]=%63[^=,]%n", kernel, name, &used) != 2 || (p[used] && p[used] != ','))
             return ssa_fail(err, SSA_ERR_INPUT, "variants: \"%.*s\" is not KERNEL=VARIANT", (int)strcspn(p, ","), p);
         const variant *v = variant_named(kernel, name);
+        if (!v && !strcmp(kernel, "matmul") && !strcmp(name, "clblast")) continue; /* the device's library, where it has one */
         if (!v) return ssa_fail(err, SSA_ERR_INPUT, "kernel %s has no variant %s", kernel, name);
         if (!variant_runs(v, limits, why, sizeof why)) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "variant %s of kernel %s %s", name, kernel, why);
     }

@@ -25,7 +25,7 @@ struct ocl_clblast {
     bool   used;
 };
 
-ocl_clblast *ocl_clblast_open(void) {
+static ocl_clblast *open_library(void) {
     static const char *const names[] = {"libclblast.so.1", "libclblast.so"};
     ocl_clblast *b = calloc(1, sizeof *b);
     if (!b) return NULL;
@@ -45,12 +45,14 @@ ocl_clblast *ocl_clblast_open(void) {
 
 /* CLBlast's cache of programs holds on to our context: it is emptied, which other devices of the process only notice by a
  * recompilation. */
-void ocl_clblast_close(ocl_device *d, ocl_clblast *b) {
+void ocl_clblast_close(ocl_device *d) {
+    ocl_clblast *b = d->clblast;
     if (!b) return;
     if (b->used) b->clear();
     if (b->space) d->cl.clReleaseMemObject(b->space);
     dlclose(b->library);
     free(b);
+    d->clblast = NULL;
 }
 
 typedef struct { int ta, tb; size_t m, n, k, a_ld, b_ld, c_ld; } shape;
@@ -71,7 +73,8 @@ static size_t space_for(ocl_device *d, ocl_clblast *b, const shape *s, size_t a_
 
 /* The workspace is the device's, not lowering's: CLBlast's functions take no offset into it. Offsets of 1 stand for the worst
  * case, in which CLBlast copies all three matrices. */
-bool ocl_clblast_prepare(ocl_device *d, ocl_clblast *b, const dev_gemm *g) {
+static bool make_space(ocl_device *d, const dev_gemm *g) {
+    ocl_clblast *b = d->clblast;
     shape  s = shape_of(g);
     size_t bytes = g->batch == 1 ? space_for(d, b, &s, 1, 1, 1) : 0;
     cl_int code;
@@ -89,7 +92,16 @@ bool ocl_clblast_prepare(ocl_device *d, ocl_clblast *b, const dev_gemm *g) {
     return true;
 }
 
-cl_int ocl_clblast_run(ocl_device *d, ocl_clblast *b, const dev_gemm *g, const dev_binding *bind, cl_event *event) {
+bool ocl_gemm_can(device *dev, const dev_gemm *g, uint64_t *workspace) {
+    ocl_device *d = (ocl_device *)dev;
+    *workspace = 0; /* the device keeps it, see make_space */
+    if (!d->clblast_sought) d->clblast = open_library();
+    d->clblast_sought = true;
+    return d->clblast && !d->lost.status && g->M && g->N && g->K && g->batch && make_space(d, g);
+}
+
+cl_int ocl_clblast_run(ocl_device *d, const dev_gemm *g, const dev_binding *bind, cl_event *event) {
+    ocl_clblast *b = d->clblast;
     shape  s = shape_of(g);
     size_t first[3];
     cl_mem mem[3];

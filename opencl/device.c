@@ -136,7 +136,7 @@ static void ocl_destroy(device *dev) {
     if (d->queue) d->cl.clFinish(d->queue);
     ocl_staged_free(d);
     ocl_timed_free(d);
-    ocl_gemm_free(d);
+    ocl_clblast_close(d);
     ocl_kernels_free(d);
     if (d->queue) d->cl.clReleaseCommandQueue(d->queue);
     if (d->context) d->cl.clReleaseContext(d->context);
@@ -146,8 +146,8 @@ static void ocl_destroy(device *dev) {
 
 static const device_vtable vtable = {
     .alloc = ocl_alloc, .free = ocl_free, .write = ocl_write, .read = ocl_read, .kernel = ocl_kernel, .run = ocl_run, .record = ocl_record,
-    .replay = ocl_replay, .recorded_free = ocl_recorded_free, .wait = ocl_wait, .gemm_offer = ocl_gemm_offer, .choices_get = ocl_choices_get,
-    .choices_set = ocl_choices_set, .profile = ocl_profile, .destroy = ocl_destroy,
+    .replay = ocl_replay, .recorded_free = ocl_recorded_free, .wait = ocl_wait, .gemm_can = ocl_gemm_can, .time = device_time,
+    .profile = ocl_profile, .destroy = ocl_destroy,
 };
 
 static ssa_status open_device(ocl_device *d, int index, ssa_error *err) {

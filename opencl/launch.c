@@ -89,11 +89,10 @@ ssa_status ocl_profile(device *dev, ssa_profile_row *rows, int capacity, int *co
 /* -- one launch ------------------------------------------------------------------------------------------------------ */
 
 static ssa_status run_gemm(ocl_device *d, const dev_launch *la, ssa_error *err) {
-    cl_event     event = NULL, before = NULL;
-    ocl_clblast *b = ocl_gemm_library(d);
-    if (!b) return ssa_fail(err, SSA_ERR_RUNTIME, "%s: a matrix product without CLBlast", la->op);
+    cl_event event = NULL, before = NULL;
+    if (!d->clblast) return ssa_fail(err, SSA_ERR_RUNTIME, "%s: a matrix product without CLBlast", la->op);
     if (d->profiling) OCL_TRY(d, la->op, err, d->cl.clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &before));
-    cl_int code = ocl_clblast_run(d, b, &la->gemm, la->bind, d->profiling ? &event : NULL);
+    cl_int code = ocl_clblast_run(d, &la->gemm, la->bind, d->profiling ? &event : NULL);
     if (code) {
         if (before) d->cl.clReleaseEvent(before);
         if (code > -1024) return ocl_fail(d, code, la->op, err);

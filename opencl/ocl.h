@@ -5,9 +5,7 @@
  *   device.c    opencl_open, buffers, copies, sticky errors
  *   program.c   kernel variants: source, options, build or the cache on disk (shader/cache.h), arguments checked
  *   launch.c    run, record, replay, wait, profile
- *   clblast.c   CLBlast found at run time; one matrix product through it
- *   choose.c    CLBlast or our own kernel, faster per class of shapes, right per shape: the choices remembered
- *   measure.c   what a choice rests on: CLBlast's values checked, its time against our kernel's */
+ *   clblast.c   CLBlast found at run time; one matrix product through it */
 #ifndef SSA_OCL_H
 #define SSA_OCL_H
 
@@ -75,7 +73,7 @@ enum { OCL_STAGED = 16, OCL_STAGED_BYTES = 64 << 10 };
 typedef struct ocl_timed { const char *op; cl_event event, before; } ocl_timed;
 enum { OCL_TIMED = 512 };
 
-typedef struct ocl_gemm ocl_gemm;
+typedef struct ocl_clblast ocl_clblast;
 
 struct ocl_device {
     device           base;
@@ -101,7 +99,8 @@ struct ocl_device {
     ssa_profile_row *rows;
     int              row_count, row_capacity;
 
-    ocl_gemm        *gemm;          /* NULL: not looked for yet */
+    ocl_clblast     *clblast;       /* NULL: not there */
+    bool             clblast_sought;
 };
 
 /* The sub-group width kernels ask Intel's compiler for; 0: none (devices.c). */
@@ -138,24 +137,9 @@ ssa_status ocl_profile(device *dev, ssa_profile_row *rows, int capacity, int *co
 void       ocl_timed_free(ocl_device *d);
 
 /* clblast.c */
-typedef struct ocl_clblast ocl_clblast;
-ocl_clblast *ocl_clblast_open(void);                       /* NULL: no CLBlast here */
-void         ocl_clblast_close(ocl_device *d, ocl_clblast *b);
-/* Makes room for the product's workspace, so that running it allocates nothing; false where that fails. */
-bool         ocl_clblast_prepare(ocl_device *d, ocl_clblast *b, const dev_gemm *g);
-cl_int       ocl_clblast_run(ocl_device *d, ocl_clblast *b, const dev_gemm *g, const dev_binding *bind, cl_event *event);
-
-/* measure.c, on data of its own. right: CLBlast's values for this product agree with the CPU's; false also where there is no memory to
- * tell. measure: times, of a smaller product of its kind where it is large, in seconds; own is 0 where our kernel cannot do it. */
-bool ocl_gemm_right(ocl_device *d, ocl_clblast *b, const dev_gemm *g);
-typedef struct ocl_measured { bool right; double clblast, own; } ocl_measured;
-ocl_measured ocl_gemm_measure(ocl_device *d, ocl_clblast *b, const dev_gemm *g);
-
-/* choose.c */
-bool         ocl_gemm_offer(device *dev, const dev_gemm *g, uint64_t *workspace);
-ssa_status   ocl_choices_get(device *dev, void (*line)(void *user, const char *text), void *user);
-ssa_status   ocl_choices_set(device *dev, const char *line, ssa_error *err);
-ocl_clblast *ocl_gemm_library(ocl_device *d);              /* looks for CLBlast the first time */
-void         ocl_gemm_free(ocl_device *d);
+/* Looks for CLBlast the first time, makes room for the product's workspace, so that running it allocates nothing. */
+bool   ocl_gemm_can(device *dev, const dev_gemm *g, uint64_t *workspace);
+cl_int ocl_clblast_run(ocl_device *d, const dev_gemm *g, const dev_binding *bind, cl_event *event);
+void   ocl_clblast_close(ocl_device *d);
 
 #endif

@@ -362,7 +362,7 @@ static void product(const dev_gemm *g) {
     for (size_t i = 0; i < na + 3; i++) a[i] = noise(&seed);
     for (size_t i = 0; i < nb + 5; i++) b[i] = noise(&seed);
     for (size_t i = 0; i < nc + 7; i++) c[i] = noise(&seed);
-    ck_assert_msg(dev->vt->gemm_offer(dev, g, &space), "CLBlast is not offered for %zux%zux%zu", M, N, K);
+    ck_assert_msg(dev->vt->gemm_can(dev, g, &space), "CLBlast cannot run %zux%zux%zu", M, N, K);
     dev_buffer *ba = buffer_of(a, na + 3), *bb = buffer_of(b, nb + 5), *bc = buffer_of(c, nc + 7);
     dev_launch  la = {.gemm = *g, .op = "matmul", .bindings = 3, .groups = {1, 1, 1}};
     la.bind[0] = part_of(ba, 3, na, DEV_READ);
@@ -386,61 +386,10 @@ static void product(const dev_gemm *g) {
 START_TEST(clblast_layouts) {
     static const uint64_t sizes[][4] = {{7, 13, 5, 1}, {33, 65, 129, 1}, {1, 100, 31, 1}, {17, 9, 23, 3}};
     if (!have_clblast()) return;
-    setenv("SSA_GEMM", "clblast", 1);
     for (int layout = 0; layout < 8; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             product(&(dev_gemm){.trans_a = layout & 1, .trans_b = layout & 2, .accumulate = layout & 4, .M = sizes[i][0], .N = sizes[i][1],
                                 .K = sizes[i][2], .batch = sizes[i][3]});
-    unsetenv("SSA_GEMM");
-}
-END_TEST
-
-static void count_line(void *user, const char *text) {
-    char (*lines)[200] = user;
-    snprintf(lines[*lines[0] ? 1 : 0], 200, "%s", text);
-}
-
-static int        own_runs;
-static ssa_status own_stub(void *d, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *e) {
-    (void)d, (void)g, (void)a, (void)b, (void)c, (void)e; /* as fast as can be: always chosen */
-    own_runs++;
-    return SSA_OK;
-}
-
-START_TEST(choices) {
-    char     lines[2][200] = {"", ""};
-    uint64_t space;
-    dev_gemm g = {.trans_b = true, .M = 30, .N = 40, .K = 50, .batch = 1};
-    if (!have_clblast()) return;
-    setenv("SSA_GEMM", "measure", 1);
-    dev->own_gemm = own_stub;
-    ck_assert(!dev->vt->gemm_offer(dev, &g, &space));
-    ck_assert_int_gt(own_runs, 2);
-    int runs = own_runs;
-    ck_assert(!dev->vt->gemm_offer(dev, &g, &space)); /* remembered */
-    g.M = 31;
-    ck_assert(!dev->vt->gemm_offer(dev, &g, &space)); /* of the same class */
-    ck_assert_int_eq(own_runs, runs);
-    OK(dev->vt->choices_get(dev, count_line, lines));
-    ck_assert_msg(!strncmp(lines[0], "gemm nt 32 64 64 1 own", 22), "%s", lines[0]);
-    ck_assert(!*lines[1]);
-    teardown();
-    dev = open_device(false);
-    dev->own_gemm = own_stub;
-    OK(dev->vt->choices_set(dev, "gemm nt 32 64 64 1 clblast", &err));
-    ck_assert(dev->vt->gemm_offer(dev, &g, &space)); /* as recorded, though slower */
-    ck_assert_int_eq(own_runs, runs);
-    OK(dev->vt->choices_set(dev, "wrong nt 29 40 50 1 clblast", &err)); /* one shape of the class: it alone is ours */
-    g.M = 29;
-    ck_assert(!dev->vt->gemm_offer(dev, &g, &space));
-    g.M = 28;
-    ck_assert(dev->vt->gemm_offer(dev, &g, &space));
-    memset(lines, 0, sizeof lines);
-    OK(dev->vt->choices_get(dev, count_line, lines));
-    ck_assert_msg(!strcmp(lines[1], "wrong nt 29 40 50 1 clblast"), "%s", lines[1]);
-    ck_assert_int_eq(dev->vt->choices_set(dev, "gemm nonsense", &err), SSA_ERR_INPUT);
-    memset(&err, 0, sizeof err);
-    unsetenv("SSA_GEMM");
 }
 END_TEST
 
@@ -474,7 +423,6 @@ int main(void) {
     tcase_set_timeout(t, 600);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, clblast_layouts);
-    tcase_add_test(t, choices);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */

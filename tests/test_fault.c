@@ -22,7 +22,7 @@ static ssa_context *open_faulty(device **dev, bool check) {
     ssa_context *ctx;
     ck_assert_msg(!open_bare(dev, &err), "%s", err.text);
     ck_assert(!fault_wrap(*dev, NULL, &err));
-    ck_assert_msg(!gpu_backend_create(*dev, &be, &err), "%s", err.text);
+    ck_assert_msg(!gpu_backend_create(*dev, SSA_TUNE_OFF, &be, &err), "%s", err.text);
     if (check) ck_assert_msg(!ssa_shadow_wrap(be, &be, &err), "%s", err.text);
     ck_assert_msg(!ssa_context_create(be, &ctx, &err), "%s", err.text);
     return ctx;

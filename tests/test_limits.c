@@ -87,7 +87,7 @@ static ssa_context *open_looker(bool whole_buffers, uint64_t range, uint64_t buf
     snprintf(d->base.info.api, sizeof d->base.info.api, "look");
     d->base.limits = (dev_limits){.max_range = range, .max_buffer = buffer, .heap = 1ull << 40, .max_groups = {groups, 65535, 65535},
                                   .max_invocations = 256, .shared_bytes = 16384, .push_bytes = 128, .max_bindings = 8, .storage16 = true};
-    ck_assert(!gpu_backend_create(&d->base, &be, &err) && !ssa_context_create(be, &ctx, &err));
+    ck_assert(!gpu_backend_create(&d->base, SSA_TUNE_OFF, &be, &err) && !ssa_context_create(be, &ctx, &err));
     *out = d;
     return ctx;
 }

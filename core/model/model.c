@@ -25,6 +25,7 @@ ssa_status ssa_model_create(ssa_context *ctx, const ssa_model_config *config, co
     m->config = *config;
     m->options = *options;
     ssa_status s = model_allocate(m);
+    if (!s) s = model_prepare(m);
     if (!s) s = model_record(m);
     if (!s) s = write_rope_table(m);
     if (s) ssa_model_free(m); else *out = m;

@@ -103,6 +103,7 @@ ssa_status model_forward(ssa_model *m, layer_pass pass);     /* tokens -> x[0] -
 ssa_status model_micro_batch(ssa_model *m, layer_pass pass); /* forward, loss, backward */
 ssa_status model_evaluation(ssa_model *m, ssa_stream main);  /* forward and the sum of the cross-entropy */
 ssa_status model_optimizer(ssa_model *m);                    /* clip, AdamW */
+ssa_status model_prepare(ssa_model *m);
 ssa_status model_record(ssa_model *m);
 /* rope.c: cos and sin of the first T positions, [T, D]. */
 void rope_table(const ssa_model_config *c, int64_t T, float *table);

@@ -60,6 +60,23 @@ static ssa_status record(ssa_model *m, ssa_status built, ssa_program **out) {
         SSA_TRY(record(m, (built), &(program))); \
     } while (0)
 
+/* Shows the device every call of every program, so that it can choose kernels before any is recorded. */
+static ssa_status show_all(ssa_model *m) {
+    const attention_system *system = m->attention.system;
+    for (int stream = 0; stream < 2; stream++) {
+        ssa_stream main = (ssa_stream)stream;
+        if (m->options.training && system->trains(&m->config, main)) SSA_TRY(model_micro_batch(m, (layer_pass){.main = main, .losses = true}));
+        SSA_TRY(model_evaluation(m, main));
+    }
+    return m->options.training ? model_optimizer(m) : SSA_OK;
+}
+
+ssa_status model_prepare(ssa_model *m) {
+    SSA_TRY(ssa_prepare_begin(m->ctx));
+    ssa_status shown = show_all(m), ended = ssa_prepare_end(m->ctx);
+    return shown ? shown : ended;
+}
+
 ssa_status model_record(ssa_model *m) {
     const attention_system *system = m->attention.system;
     for (int stream = 0; stream < 2; stream++) {

@@ -73,31 +73,10 @@ static ssa_status gpu_read(ssa_backend *backend, ssa_buffer *buffer, int64_t fir
     return s;
 }
 
-/* What a device's gemm_offer times its library against, see device.h. In the middle of another operation's lowering: its list
- * is set aside; scratch may be shared, since that operation has not written anything yet. */
-static ssa_status own_gemm(void *backend, const dev_gemm *g, dev_buffer *a, dev_buffer *b, dev_buffer *c, ssa_error *err) {
-    gpu_backend *be = backend;
-    launch_list  kept = be->list;
-    ssa_call     call = {.op = SSA_MATMUL};
-    lowering     l = {.be = be, .call = &call, .limits = &be->dev->limits, .err = err};
-    gpu_buffer   matrix[3] = {{.memory = a, .element_bytes = 4}, {.memory = b, .element_bytes = 4}, {.memory = c, .element_bytes = 4}};
-    gemm_desc    d = {g->trans_a, g->trans_b, g->accumulate, (int64_t)g->batch, (int64_t)g->M, (int64_t)g->N, (int64_t)g->K, {0}, {0}, {0}};
-    ssa_tensor  *operand[3] = {&d.a, &d.b, &d.c}, work = {0};
-    int64_t      elements[3] = {d.batch * d.M * d.K, d.batch * d.K * d.N, d.batch * d.M * d.N};
-    for (int i = 0; i < 3; i++)
-        *operand[i] = (ssa_tensor){.buffer = &matrix[i].base, .shape = {elements[i]}, .rank = 1, .dtype = SSA_F32};
-    be->list = (launch_list){0};
-    ssa_status s = lower_gemm_batch(&l, &d, &work);
-    if (!s) s = be->dev->vt->run(be->dev, be->list.item, be->list.count, err);
-    free(be->list.item);
-    be->list = kept;
-    return s;
-}
-
 /* -- running --------------------------------------------------------------------------------------------------------- */
 
 static ssa_status lower(gpu_backend *be, const ssa_call *call, ssa_error *err) {
-    lowering l = {.be = be, .forced = be->dev->variants, .call = call, .limits = &be->dev->limits, .err = err};
+    lowering l = {.be = be, .forced = be->dev->variants, .tuner = &be->tuner, .call = call, .limits = &be->dev->limits, .err = err};
     return lowerings[call->op](&l, call);
 }
 
@@ -152,6 +131,28 @@ static ssa_status gpu_wait(ssa_backend *backend, ssa_error *err) {
     return be->dev->vt->wait(be->dev, err);
 }
 
+/* -- choosing -------------------------------------------------------------------------------------------------------- */
+
+static ssa_status gpu_prepare(ssa_backend *backend, const ssa_call *call, ssa_error *err) {
+    gpu_backend *be = (gpu_backend *)backend;
+    lowering     l = {.call = call, .limits = &be->dev->limits, .forced = be->dev->variants, .tuner = &be->tuner, .considering = true, .err = err};
+    return lowerings[call->op](&l, call);
+}
+
+static ssa_status gpu_prepared(ssa_backend *backend, ssa_error *err) { return tuner_decide(&((gpu_backend *)backend)->tuner, err); }
+
+/* What the tuner runs: one call with one candidate. */
+static ssa_status run_candidate(ssa_backend *backend, const ssa_call *call, const char *kernel, const char *name, double *seconds, ssa_error *err) {
+    gpu_backend *be = (gpu_backend *)backend;
+    char         forced[2 * TUNE_NAME];
+    if ((size_t)snprintf(forced, sizeof forced, "%s=%s", kernel, name) >= sizeof forced) return ssa_fail(err, SSA_ERR_RUNTIME, "kernel name %s is too long", kernel);
+    lowering l = {.be = be, .forced = forced, .call = call, .limits = &be->dev->limits, .err = err};
+    be->list.count = 0;
+    SSA_TRY(lowerings[call->op](&l, call));
+    if (seconds) return be->dev->vt->time(be->dev, be->list.item, be->list.count, seconds, err);
+    return be->dev->vt->run(be->dev, be->list.item, be->list.count, err);
+}
+
 static ssa_status gpu_scratch(ssa_backend *backend, const ssa_call *call, uint64_t *bytes, ssa_error *err) {
     double flops, moved;
     const device *dev = ((gpu_backend *)backend)->dev;
@@ -176,14 +177,20 @@ static ssa_status gpu_variants(ssa_backend *backend, ssa_variant_fn each, void *
 }
 
 static ssa_status gpu_choices_get(ssa_backend *backend, void (*line)(void *user, const char *text), void *user) {
-    device *dev = ((gpu_backend *)backend)->dev;
-    return dev->vt->choices_get ? dev->vt->choices_get(dev, line, user) : SSA_OK;
+    const tune_choices *c = &((gpu_backend *)backend)->tuner.choices;
+    char                text[TUNE_KEY + TUNE_NAME + 48];
+    for (int i = 0; i < c->count; i++) {
+        tune_line(&c->item[i], text, sizeof text);
+        line(user, text);
+    }
+    return SSA_OK;
 }
 
-/* A device without choices ignores those of another, so that a run can move between devices. */
 static ssa_status gpu_choices_set(ssa_backend *backend, const char *line, ssa_error *err) {
-    device *dev = ((gpu_backend *)backend)->dev;
-    return dev->vt->choices_set ? dev->vt->choices_set(dev, line, err) : SSA_OK;
+    tune_choice c;
+    if (!tune_parse(line, &c)) return ssa_fail(err, SSA_ERR_INPUT, "%s does not understand the recorded choice \"%.100s\"", backend->name, line);
+    c.origin = TUNE_RECORDED;
+    return tune_put(&((gpu_backend *)backend)->tuner.choices, &c, err);
 }
 
 static ssa_status gpu_profile(ssa_backend *backend, ssa_profile_row *rows, int capacity, int *count, ssa_error *err) {
@@ -204,6 +211,7 @@ static ssa_status gpu_compile_report(ssa_backend *backend, void (*each)(void *us
 
 static void gpu_destroy(ssa_backend *backend) {
     gpu_backend *be = (gpu_backend *)backend;
+    tuner_close(&be->tuner);
     if (be->scratch) gpu_free(backend, &be->scratch->base);
     for (int i = 0; i < be->retired_count; i++) gpu_free(backend, &be->retired[i]->base);
     be->dev->vt->destroy(be->dev);
@@ -215,11 +223,11 @@ static void gpu_destroy(ssa_backend *backend) {
 static const ssa_backend_vtable vtable = {
     .alloc = gpu_alloc, .free = gpu_free, .write = gpu_write, .read = gpu_read, .run = gpu_run, .record_begin = gpu_record_begin,
     .record_end = gpu_record_end, .replay = gpu_replay, .program_free = gpu_program_free, .wait = gpu_wait, .scratch = gpu_scratch, .kernels = gpu_kernels,
-    .variants = gpu_variants, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
+    .variants = gpu_variants, .prepare = gpu_prepare, .prepared = gpu_prepared, .choices_get = gpu_choices_get, .choices_set = gpu_choices_set, .profile = gpu_profile,
     .validation_messages = gpu_validation_messages, .compile_report = gpu_compile_report, .destroy = gpu_destroy,
 };
 
-ssa_status gpu_backend_create(device *dev, ssa_backend **out, ssa_error *err) {
+ssa_status gpu_backend_create(device *dev, ssa_tune_mode tune, ssa_backend **out, ssa_error *err) {
     gpu_backend *be = calloc(1, sizeof *be);
     if (!be) {
         dev->vt->destroy(dev);
@@ -227,13 +235,13 @@ ssa_status gpu_backend_create(device *dev, ssa_backend **out, ssa_error *err) {
     }
     be->base.vt = &vtable;
     be->dev = dev;
-    dev->own_gemm = own_gemm;
-    dev->backend = be;
+    be->tuner.run = run_candidate;
     be->base.widens_16bit = !dev->limits.storage16;
     be->base.memory_bytes = dev->limits.heap;
     be->base.max_buffer_bytes = dev->limits.max_buffer;
     snprintf(be->base.name, sizeof be->base.name, "%s:%d", dev->info.api, dev->info.index);
     snprintf(be->base.description, sizeof be->base.description, "%.150s, %.80s", dev->info.name, dev->info.driver);
-    *out = &be->base;
-    return SSA_OK;
+    ssa_status s = tuner_open(&be->tuner, &be->base, dev, tune, err);
+    if (s) gpu_destroy(&be->base); else *out = &be->base;
+    return s;
 }

@@ -22,11 +22,14 @@ typedef struct {
     gpu_buffer *scratch;    /* shared by all operations: each uses it from its start */
     gpu_buffer **retired;   /* smaller scratch that recorded programs still refer to */
     int         retired_count;
+    tuner       tuner;
 } gpu_backend;
 
 struct lowering {
     gpu_backend      *be;   /* NULL: dry run */
     const char       *forced; /* variants, see ssa_open_options; may be NULL */
+    tuner            *tuner;  /* what was chosen; NULL: defaults */
+    bool              considering; /* dry run that tells the tuner what there is to choose */
     const ssa_call   *call;
     const dev_limits *limits;
     ssa_error        *err;

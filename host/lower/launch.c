@@ -47,23 +47,38 @@ ssa_status scratch(lowering *l, ssa_dtype dtype, int64_t elements, ssa_tensor *o
 
 /* -- variants -------------------------------------------------------------------------------------------------------- */
 
-/* forced: "kernel=name,kernel=name" */
-const variant *variant_forced(const lowering *l, const char *kernel) {
+/* The name forced for a kernel in "kernel=name,kernel=name"; NULL: none. Lives as long as the list. */
+static const char *forced_name(const lowering *l, const char *kernel, char name[TUNE_NAME]) {
     size_t n = strlen(kernel);
     for (const char *p = l->forced; p && *p; p += strcspn(p, ","), p += *p == ',') {
-        char   name[64];
         size_t length = strcspn(p, ",");
-        if (length <= n + 1 || length - n > sizeof name || strncmp(p, kernel, n) || p[n] != '=') continue;
-        snprintf(name, sizeof name, "%.*s", (int)(length - n - 1), p + n + 1);
-        return variant_named(kernel, name);
+        if (length <= n + 1 || length - n > TUNE_NAME || strncmp(p, kernel, n) || p[n] != '=') continue;
+        snprintf(name, TUNE_NAME, "%.*s", (int)(length - n - 1), p + n + 1);
+        return name;
     }
     return NULL;
 }
 
 const variant *variant_for(const lowering *l, const char *kernel, const variant_size *sizes) {
-    const variant *v = variant_forced(l, kernel);
+    char           name[TUNE_NAME];
+    const char    *forced = forced_name(l, kernel, name);
+    const variant *v = forced ? variant_named(kernel, forced) : NULL;
     if (!v) v = variant_first(kernel, l->limits, sizes);
     return v ? v : variant_named(kernel, "portable");
+}
+
+const char *choice_for(lowering *l, const tune_point *p) {
+    char        name[TUNE_NAME];
+    const char *forced = forced_name(l, p->kernel, name);
+    if (forced) { /* the name of the line itself, which outlives the buffer */
+        const variant *v = variant_named(p->kernel, forced);
+        return v ? v->name : p->library && !strcmp(forced, TUNE_LIBRARY) ? TUNE_LIBRARY : NULL;
+    }
+    if (l->considering) {
+        tuner_consider(l->tuner, p);
+        return NULL;
+    }
+    return tuner_choice(l->tuner, p);
 }
 
 /* The constants of a launch in the kernel's order: the variant's own, and those of the call by name. */
@@ -170,16 +185,22 @@ ssa_status launch(lowering *l, const launch_desc *d) {
     return l->be->dev->vt->kernel(l->be->dev, &k, &la->kernel, l->err);
 }
 
-ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor b, ssa_tensor c, bool *taken) {
-    uint64_t   workspace = 0;
+bool gemm_library_can(const lowering *l, const dev_gemm *g) {
+    uint64_t workspace;
+    device  *dev = l->be ? l->be->dev : l->tuner ? l->tuner->dev : NULL;
+    return dev && dev->vt->gemm_can && dev->vt->gemm_can(dev, g, &workspace);
+}
+
+ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor b, ssa_tensor c) {
+    uint64_t   workspace = 0, before = l->scratch_used;
     ssa_tensor space = {0};
-    uint64_t   before = l->scratch_used;
-    *taken = false;
-    if (!l->be || !l->be->dev->vt->gemm_offer || a.dtype != SSA_F32 || b.dtype != SSA_F32 || c.dtype != SSA_F32) return SSA_OK;
-    if (!l->be->dev->vt->gemm_offer(l->be->dev, g, &workspace)) return SSA_OK;
-    if (workspace) SSA_TRY(scratch(l, SSA_F32, (int64_t)(workspace + 3) / 4, &space));
-    double flops = 2.0 * (double)g->M * (double)g->N * (double)g->K * (double)g->batch;
+    double     flops = 2.0 * (double)g->M * (double)g->N * (double)g->K * (double)g->batch;
     l->flops += flops;
+    if (!l->be) return SSA_OK;
+    if (!l->be->dev->vt->gemm_can(l->be->dev, g, &workspace))
+        return ssa_fail(l->err, SSA_ERR_RUNTIME, "%s: the library cannot run a product of %llux%llux%llu any more", ssa_op_name(l->call->op),
+                        (unsigned long long)g->M, (unsigned long long)g->N, (unsigned long long)g->K);
+    if (workspace) SSA_TRY(scratch(l, SSA_F32, (int64_t)(workspace + 3) / 4, &space));
     dev_launch *la = append(l->be, l->err);
     if (!la) return SSA_ERR_MEMORY;
     la->op = ssa_op_name(l->call->op);
@@ -189,6 +210,5 @@ ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor 
     launch_binding bindings[4] = {RD(a), RD(b), RW(c), RW(space)};
     for (int i = 0; i < la->bindings; i++) SSA_TRY(bind(l, &la->bind[i], &bindings[i], "gemm"));
     l->scratch_used = before; /* the workspace is done with when the product is: the next one may have it */
-    *taken = true;
     return SSA_OK;
 }

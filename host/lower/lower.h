@@ -4,7 +4,7 @@
 #define SSA_LOWER_H
 
 #include "backend.h"
-#include "variants.h"
+#include "tune/tune.h"
 #include <string.h>
 
 typedef struct lowering lowering;
@@ -42,8 +42,8 @@ ssa_status launch(lowering *l, const launch_desc *d);
 /* The variant of a kernel to run for these sizes (NULL: none are told): the one that was forced, else the first line that runs and
  * fits. Never NULL: where none runs, the portable line, and the launch says why it cannot. */
 const variant *variant_for(const lowering *l, const char *kernel, const variant_size *sizes);
-/* The line that was forced for a kernel; NULL: none. */
-const variant *variant_forced(const lowering *l, const char *kernel);
+/* Where there is something to choose: the name of the variant or library that was forced or chosen, NULL: the lowering's default. */
+const char *choice_for(lowering *l, const tune_point *p);
 #define SIZES(...) ((const variant_size[]){__VA_ARGS__, {0}})
 /* Width of the workgroup of a kernel's variant without conditions. */
 static inline int64_t wg_of(const lowering *l, const char *kernel) { return variant_value(variant_for(l, kernel, NULL), "WG"); }
@@ -51,8 +51,9 @@ static inline int64_t wg_of(const lowering *l, const char *kernel) { return vari
 /* Scratch for this operation: f32 or i32 elements, aligned to 256 bytes; gone when the operation ends. */
 ssa_status scratch(lowering *l, ssa_dtype dtype, int64_t elements, ssa_tensor *out);
 
-/* A matrix product of f32 tensors the device takes as a whole (CLBlast); *taken says whether it did. */
-ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor b, ssa_tensor c, bool *taken);
+/* A matrix product of f32 tensors that the device's library runs as a whole; whether it can, and launching it. */
+bool       gemm_library_can(const lowering *l, const dev_gemm *g);
+ssa_status launch_gemm(lowering *l, const dev_gemm *g, ssa_tensor a, ssa_tensor b, ssa_tensor c);
 
 const ssa_call   *lowered_call(const lowering *l);
 const dev_limits *lowered_limits(const lowering *l);
@@ -64,8 +65,6 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* The matrix product for other lowerings (lm_loss): one matrix, row-major, c (+)= op(a) op(b). Chunks to the device's limits. */
-ssa_status lower_gemm(lowering *l, bool trans_a, bool trans_b, bool accumulate, int64_t M, int64_t N, int64_t K, ssa_tensor a, ssa_tensor b, ssa_tensor c);
 /* y (+)= scale * sum of n elements of x (square: of their squares), in a fixed order. */
 ssa_status lower_reduce(lowering *l, ssa_tensor x, ssa_tensor y, bool square, float scale, bool accumulate);
 

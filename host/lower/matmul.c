@@ -34,11 +34,10 @@ static const variant *default_variant(const lowering *l, int64_t batch, int64_t 
     return variant_named("matmul", "portable");
 }
 
-static gemm_tile choose_tile(const lowering *l, int64_t batch, int64_t M, int64_t N, int64_t K) {
+static gemm_tile choose_tile(const lowering *l, const variant *chosen, int64_t batch, int64_t M, int64_t N, int64_t K) {
     int64_t   most = min_i64(PARTIALS, binding_elements(l, SSA_F32)), room = min_i64(most / (batch * M * N), lowered_limits(l)->max_groups[2] / batch);
     bool      deep = K >= 4 * LEAST_RANGE && room > 1 && M >= 64 && N >= 64; /* K can be split */
-    gemm_tile t = {.variant = variant_forced(l, "matmul")};
-    if (!t.variant) t.variant = default_variant(l, batch, M, N, deep);
+    gemm_tile t = {.variant = chosen ? chosen : default_variant(l, batch, M, N, deep)};
     t.tile = variant_value(t.variant, "TILE");
     int64_t depth = variant_value(t.variant, "DEPTH");
     t.splits = max_i64(1, min_i64(min_i64(ceil_div(FILL_GPU, workgroups(t.variant, batch, M, N)), K / LEAST_RANGE), min_i64(room, MAX_SPLITS)));
@@ -50,8 +49,9 @@ static gemm_tile choose_tile(const lowering *l, int64_t batch, int64_t M, int64_
 /* -- one chunk ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    gemm_desc g;
-    int64_t   lda, ldb, ldc, stride_a, stride_b, stride_c; /* elements */
+    gemm_desc      g;
+    const variant *chosen; /* NULL: by size */
+    int64_t        lda, ldb, ldc, stride_a, stride_b, stride_c; /* elements */
 } chunk;
 
 /* Elements from the first to behind the last of a matrix whose rows lie ld apart. */
@@ -79,7 +79,7 @@ static ssa_status sum_partials(lowering *l, const chunk *k, ssa_tensor part, int
 /* A product whose operands fit their bindings. */
 static ssa_status run_chunk(lowering *l, const chunk *k, ssa_tensor *work) {
     const gemm_desc *g = &k->g;
-    gemm_tile        t = choose_tile(l, g->batch, g->M, g->N, g->K);
+    gemm_tile        t = choose_tile(l, k->chosen, g->batch, g->M, g->N, g->K);
     bool             split = t.splits > 1, a_f32 = g->a.dtype == SSA_F32 && g->b.dtype != SSA_F32;
     int64_t          rows_a = g->trans_a ? g->K : g->M, rows_b = g->trans_b ? g->N : g->K;
     ssa_tensor       a = ssa_view(g->a, 0, span(rows_a, g->M + g->K - rows_a, k->lda, g->batch, k->stride_a));
@@ -170,6 +170,23 @@ static gemm_desc part_of_batch(const gemm_desc *g, int64_t i, int64_t n) {
     return part;
 }
 
+/* What there is to choose; product: as the device's library would be given it, NULL where it does not fit. */
+static tune_point point_of(const lowering *l, const gemm_desc *g, const dev_gemm *product) {
+    tune_point p = {.kernel = "matmul", .call = {.op = SSA_MATMUL, .count = 3, .act = g->b.dtype}};
+    ssa_call  *call = &p.call;
+    call->attr = (ssa_attrs){.trans_a = g->trans_a, .trans_b = g->trans_b, .accumulate = g->accumulate};
+    DIM('G') = g->batch;
+    DIM('M') = g->M;
+    DIM('N') = g->N;
+    DIM('K') = g->K;
+    call->t[0].dtype = g->a.dtype;
+    call->t[1].dtype = g->b.dtype;
+    call->t[2].dtype = g->c.dtype;
+    bool f32 = g->a.dtype == SSA_F32 && g->b.dtype == SSA_F32 && g->c.dtype == SSA_F32;
+    p.library = product && f32 && gemm_library_can(l, product);
+    return p;
+}
+
 ssa_status lower_gemm_batch(lowering *l, const gemm_desc *g, ssa_tensor *work) {
     chunk   whole = {.g = *g, .lda = g->trans_a ? g->M : g->K, .ldb = g->trans_b ? g->K : g->N, .ldc = g->N};
     int64_t M, N, K, size_a = g->M * g->K, size_b = g->K * g->N, size_c = g->M * g->N;
@@ -182,10 +199,14 @@ ssa_status lower_gemm_batch(lowering *l, const gemm_desc *g, ssa_tensor *work) {
     chunk_sizes(l, &whole, &M, &N, &K);
     for (int64_t i = 0; i < g->batch; i += most) {
         whole.g = part_of_batch(g, i, min_i64(most, g->batch - i));
-        dev_gemm offer = {g->trans_a, g->trans_b, g->accumulate, (uint64_t)g->M, (uint64_t)g->N, (uint64_t)g->K, (uint64_t)whole.g.batch};
-        bool     taken = false;
-        if (together > 0) SSA_TRY(launch_gemm(l, &offer, whole.g.a, whole.g.b, whole.g.c, &taken));
-        if (taken) continue;
+        dev_gemm    product = {g->trans_a, g->trans_b, g->accumulate, (uint64_t)g->M, (uint64_t)g->N, (uint64_t)g->K, (uint64_t)whole.g.batch};
+        tune_point  point = point_of(l, &whole.g, together > 0 ? &product : NULL);
+        const char *choice = g->a.dtype == g->b.dtype ? choice_for(l, &point) : NULL;
+        if (choice && !strcmp(choice, TUNE_LIBRARY)) {
+            SSA_TRY(launch_gemm(l, &product, whole.g.a, whole.g.b, whole.g.c));
+            continue;
+        }
+        whole.chosen = choice ? variant_named("matmul", choice) : NULL;
         if (M == g->M && N == g->N && K == g->K) {
             whole.stride_a = size_a;
             whole.stride_b = size_b;
@@ -200,12 +221,6 @@ ssa_status lower_gemm_batch(lowering *l, const gemm_desc *g, ssa_tensor *work) {
         }
     }
     return SSA_OK;
-}
-
-ssa_status lower_gemm(lowering *l, bool trans_a, bool trans_b, bool accumulate, int64_t M, int64_t N, int64_t K, ssa_tensor a, ssa_tensor b,
-                      ssa_tensor c) {
-    ssa_tensor work = {0};
-    return lower_gemm_batch(l, &(gemm_desc){trans_a, trans_b, accumulate, 1, M, N, K, a, b, c}, &work);
 }
 
 ssa_status lower_matmul(lowering *l, const ssa_call *call) {

@@ -170,7 +170,7 @@ static void vulkan_destroy(device *dev) {
 
 static const device_vtable vtable = {
     .alloc = vulkan_alloc, .free = vulkan_free, .write = vulkan_write, .read = vulkan_read, .kernel = vulkan_kernel, .run = vulkan_run,
-    .record = vulkan_record, .replay = vulkan_replay, .recorded_free = vulkan_recorded_free, .wait = vulkan_wait, .profile = vulkan_profile,
+    .record = vulkan_record, .replay = vulkan_replay, .recorded_free = vulkan_recorded_free, .wait = vulkan_wait, .time = device_time, .profile = vulkan_profile,
     .validation_messages = vulkan_validation_messages, .destroy = vulkan_destroy,
 };
 

@@ -7,6 +7,10 @@
 #include <stdio.h>
 
 struct ssa_selection; /* ops.h */
+/* How a GPU device chooses among kernel variants and its library. AUTO: what the environment variable SSA_TUNE says (off, use, search), else
+ * SEARCH. OFF: defaults by size alone. USE: what was measured before or is shipped. SEARCH: what is not known is measured. */
+typedef enum { SSA_TUNE_AUTO, SSA_TUNE_OFF, SSA_TUNE_USE, SSA_TUNE_SEARCH } ssa_tune_mode;
+
 typedef struct ssa_open_options {
     bool validate;  /* Vulkan: enable the Khronos validation layer (core and synchronization); its messages are failures */
     bool profile;   /* collect device times per operation, see ssa_profile_read */
@@ -24,6 +28,7 @@ typedef struct ssa_open_options {
     /* Kernel variants that run whatever else would be chosen: "matmul=tile64,sum=portable" (ssa_variants lists them). The caller's, outlives
      * the context. A kernel or name that does not exist, or that the device cannot run, is an error. NULL: none. */
     const char *variants;
+    ssa_tune_mode tune;
 } ssa_open_options;
 
 /* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */
@@ -50,7 +55,7 @@ ssa_status ssa_list_devices(FILE *out, bool json);
 /* The same for one API ("cpu", "vulkan", "opencl"; NULL: all): the drivers of the others are not loaded. */
 ssa_status ssa_list_devices_of(const char *api, FILE *out, bool json);
 
-/* What the device chose by timing (CLBlast or our own matrix product, by class of shapes), one line a choice: a run records
+/* What was chosen by timing (kernel variants, or CLBlast for the matrix product, by class of shapes), one line a choice: a run records
  * them in trainer.json and sets them again when it resumes, because bits are promised for equal choices. */
 ssa_status ssa_choices_get(ssa_context *ctx, void (*line)(void *user, const char *text), void *user);
 ssa_status ssa_choices_set(ssa_context *ctx, const char *line);

@@ -107,6 +107,11 @@ ssa_status ssa_run_operands(ssa_context *ctx, ssa_op op, ssa_operands operands, 
 ssa_status ssa_kernels_of(ssa_context *ctx, ssa_op op, int count, const ssa_tensor *operands, const ssa_attrs *attrs,
                           void (*each)(void *user, const char *kernel), void *user);
 
+/* Calls between begin and end are not run: they are shown to the device, which chooses kernels for them when the end comes (by measuring,
+ * where ssa_open_options.tune says so). To be done before a program of these calls is recorded; without it defaults run. */
+ssa_status ssa_prepare_begin(ssa_context *ctx);
+ssa_status ssa_prepare_end(ssa_context *ctx);
+
 /* Record and replay: the calls between begin and end become a program that runs as often as wanted without being
  * lowered again. Nothing is read back, allocated by the caller, or freed between begin and end. */
 typedef struct ssa_program ssa_program;
