@@ -79,6 +79,7 @@ ssa_status ssa_shadow_wrap(ssa_backend *device, ssa_backend **out, ssa_error *er
 
 /* The CPU backend (core/cpu/backend.c). */
 ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err);
+void       ssa_cpu_backend_use_portable(ssa_backend *be); /* kernels without AVX2 from here on */
 /* See ssa_open_options. */
 void ssa_cpu_backend_watch(ssa_backend *cpu, void (*selected)(void *user, const ssa_selection *from, int32_t *idx), void *user);
 

@@ -146,8 +146,9 @@ ssa_status vulkan_list(dev_info *infos, dev_limits *limits, int capacity, int *c
 ssa_status opencl_open(int index, const ssa_open_options *options, device **out, ssa_error *err);
 ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
 
-/* Lowers limits by the environment variable SSA_LIMITS ("shared=16384,range=1048576,groups=64,push=128,subgroup=0,storage16=0,..."). */
-ssa_status limits_override(dev_limits *limits, ssa_error *err);
+/* Lowers limits by the environment variable SSA_LIMITS ("shared=16384,range=1048576,groups=64,push=128,subgroup=0,storage16=0,..."), then by
+ * `more`, in the same words (NULL: nothing). */
+ssa_status limits_override(dev_limits *limits, const char *more, ssa_error *err);
 
 /* Calls work(arg), a driver's compiler, and waits at most SSA_COMPILE_SECONDS (default 300; 0: for ever). After that the call goes on
  * in a thread of its own, so `arg` must stay; the device is abandoned, the status is SSA_ERR_DEVICE_LOST, and when the process exits

@@ -29,8 +29,7 @@ static bool lower(dev_limits *l, const char *key, uint64_t v) {
     return true;
 }
 
-ssa_status limits_override(dev_limits *limits, ssa_error *err) {
-    const char *p = getenv("SSA_LIMITS");
+static ssa_status override(dev_limits *limits, const char *p, ssa_error *err) {
     while (p && *p) {
         char   key[32] = "", *end;
         size_t item = strcspn(p, ","), n = strcspn(p, "=,");
@@ -47,4 +46,9 @@ ssa_status limits_override(dev_limits *limits, ssa_error *err) {
         p += item + (p[item] == ',');
     }
     return SSA_OK;
+}
+
+ssa_status limits_override(dev_limits *limits, const char *more, ssa_error *err) {
+    SSA_TRY(override(limits, getenv("SSA_LIMITS"), err));
+    return override(limits, more, err);
 }

@@ -1,6 +1,6 @@
 /* Opening devices by name, and listing them. */
 #include "backend.h"
-#include "variants.h"
+#include "tune/tune.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +40,15 @@ static ssa_status open_cpu(const ssa_open_options *options, ssa_context **out, s
     return ssa_context_create(be, out, err);
 }
 
+/* A library that is forced must be there. */
+static ssa_status library_check(device *dev, ssa_error *err) {
+    uint64_t workspace;
+    dev_gemm small = {.M = 32, .N = 32, .K = 32, .batch = 1};
+    if (!dev->variants || !strstr(dev->variants, "=" TUNE_LIBRARY)) return SSA_OK;
+    if (dev->vt->gemm_can && dev->vt->gemm_can(dev, &small, &workspace)) return SSA_OK;
+    return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s:%d has no CLBlast", dev->info.api, dev->info.index);
+}
+
 static ssa_status tune_mode(const ssa_open_options *options, ssa_tune_mode *out, ssa_error *err) {
     static const char *const words[] = {[SSA_TUNE_OFF] = "off", [SSA_TUNE_USE] = "use", [SSA_TUNE_SEARCH] = "search"};
     const char *text = getenv("SSA_TUNE");
@@ -71,6 +80,7 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
     ssa_tune_mode mode = SSA_TUNE_AUTO;
     ssa_status  s = tune_mode(options, &mode, err);
     if (!s) s = variants_check(dev->variants, &dev->limits, err);
+    if (!s) s = library_check(dev, err);
     if (!s && plan && *plan) s = fault_wrap(dev, plan, err);
     if (s) {
         dev->vt->destroy(dev);

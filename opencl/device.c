@@ -150,7 +150,7 @@ static const device_vtable vtable = {
     .profile = ocl_profile, .destroy = ocl_destroy,
 };
 
-static ssa_status open_device(ocl_device *d, int index, ssa_error *err) {
+static ssa_status open_device(ocl_device *d, int index, const ssa_open_options *options, ssa_error *err) {
     ocl_place *places;
     int        count;
     cl_bool    available = CL_FALSE, compiler = CL_FALSE;
@@ -163,7 +163,7 @@ static ssa_status open_device(ocl_device *d, int index, ssa_error *err) {
         return ssa_fail(err, SSA_ERR_UNSUPPORTED, "opencl:%d does not exist: this machine has %d OpenCL device%s", index, count,
                         count == 1 ? "" : "s");
     ocl_describe(&d->cl, d->place, index, &d->base.info, &d->base.limits);
-    SSA_TRY(limits_override(&d->base.limits, err));
+    SSA_TRY(limits_override(&d->base.limits, options ? options->limits : NULL, err));
     ocl_platform_text(&d->cl, d->place.platform, CL_PLATFORM_VERSION, d->platform_text, sizeof d->platform_text);
     d->sub_group = ocl_sub_group(&d->cl, d->place.device);
     OCL_TRY(d, "asking the device", err, d->cl.clGetDeviceInfo(d->place.device, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL));
@@ -184,7 +184,7 @@ ssa_status opencl_open(int index, const ssa_open_options *options, device **out,
     if (!d) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a device");
     d->base.vt = &vtable;
     d->profiling = options && options->profile;
-    ssa_status s = open_device(d, index, err);
+    ssa_status s = open_device(d, index, options, err);
     if (s) ocl_destroy(&d->base); else *out = &d->base;
     return s;
 }

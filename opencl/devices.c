@@ -183,7 +183,7 @@ ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *c
     for (int i = 0; i < *count && i < capacity && !s; i++) {
         dev_limits unused;
         ocl_describe(&cl, places[i], i, &infos[i], limits ? &limits[i] : &unused);
-        if (limits) s = limits_override(&limits[i], err);
+        if (limits) s = limits_override(&limits[i], NULL, err);
     }
     free(places);
     ocl_unload(&cl);

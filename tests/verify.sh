@@ -70,7 +70,7 @@ driver() { # DEVICE FILES-ENDING ENVIRONMENT...
 for icd in /usr/share/vulkan/icd.d/lvp_icd*.json /usr/lib/chromium/vk_swiftshader_icd.json; do
     [ -e "$icd" ] && driver vulkan comp VK_DRIVER_FILES="$icd" VK_ICD_FILENAMES="$icd"
 done
-[ -e /etc/OpenCL/vendors/pocl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd SSA_GEMM=own
+[ -e /etc/OpenCL/vendors/pocl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd
 [ -e /etc/OpenCL/vendors/rusticl.icd ] && driver opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd RUSTICL_ENABLE=llvmpipe
 
 # Where nothing was verified the status is never 0, and each reason stands there once.

@@ -189,3 +189,10 @@ ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err) {
     *out = &be->base;
     return SSA_OK;
 }
+
+void ssa_cpu_backend_use_portable(ssa_backend *backend) {
+    cpu_backend *be = (cpu_backend *)backend;
+    char        *variant = strrchr(be->base.description, ',');
+    be->f32 = cpu_table_f32;
+    if (variant) snprintf(variant, sizeof be->base.description - (size_t)(variant - be->base.description), ", portable code");
+}

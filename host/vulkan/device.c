@@ -218,7 +218,7 @@ static ssa_status open_device(vulkan_device *d, int index, const ssa_open_option
     d->card = cards[index];
     d->base.info = d->card.info;
     d->base.limits = d->card.limits;
-    SSA_TRY(limits_override(&d->base.limits, err));
+    SSA_TRY(limits_override(&d->base.limits, options ? options->limits : NULL, err));
     d->compile_only = (options && options->compile_only) || switched_on("SSA_COMPILE_ONLY");
     d->profiling = options && options->profile && !d->compile_only;
     d->verbose = getenv("SSA_VERBOSE") != NULL;

@@ -19,7 +19,7 @@ class Lane:
     def __init__(self, ssa, language, device, environment, work):
         self.ssa, self.language, self.device, self.work = ssa, language, device, work
         self.folder = "shaders" if language == "GLSL" else "opencl"
-        self.environment = dict(os.environ, OMP_WAIT_POLICY="passive", SSA_GEMM="own", SSA_CACHE_DIR=os.environ.get("SSA_CACHE_DIR", f"{work}/cache"),
+        self.environment = dict(os.environ, OMP_WAIT_POLICY="passive", SSA_CACHE_DIR=os.environ.get("SSA_CACHE_DIR", f"{work}/cache"),
                                 POCL_CACHE_DIR=os.environ.get("POCL_CACHE_DIR", f"{work}/pocl"),
                                 MESA_SHADER_CACHE_DIR=f"{work}/mesa", XDG_RUNTIME_DIR=work, **environment)
         for name in ("SSA_KERNEL_DIR", "SSA_LANES", "SSA_LIMITS"):

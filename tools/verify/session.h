@@ -14,7 +14,7 @@
 #include "reasons.h"
 #include <cjson/cJSON.h>
 
-enum { SESSION_FORMAT = 1, SESSION_DEVICES = 20, SESSION_VARIANTS = 8 };
+enum { SESSION_FORMAT = 1, SESSION_DEVICES = 20 };
 
 typedef struct session_tally {
     int    count[4];       /* by verify_status */

@@ -1,47 +1,98 @@
-/* Kernel variants: what a device can be made to run besides what it chooses. Each is forced by an environment variable that the
- * device reads when it is opened (the matrix product's: when it meets the first one). */
+/* Kernel variants: what a device can be made to run besides what it chooses by itself. Ways of running the whole device are lines here;
+ * the variants of single kernels come from the library's own list (ssa_variants), each is forced in turn. */
 #include "session.h"
 #include <stdlib.h>
 #include <string.h>
 
+enum { HALVES = 1u << SSA_F16 | 1u << SSA_BF16, MOST_LINES = 64 };
+
 typedef struct variant {
-    const char *name, *api; /* api: a prefix of the device's name */
-    const char *variable, *value;
+    char        name[64];
+    const char *api;        /* a prefix of the device's name */
+    const char *limits;     /* ssa_open_options.limits; NULL: as it is */
+    char        forced[64]; /* ssa_open_options.variants; "": none */
     unsigned    dtypes;     /* 0: all */
-    const char *ops;        /* regular expression; NULL: all */
+    char        ops[256];   /* regular expression; "": all */
     bool        other;      /* beside the device's first pass, which covers everything */
 } variant;
 
-enum { HALVES = 1u << SSA_F16 | 1u << SSA_BF16 };
-
-/* A new variant of a kernel: a line here. The first of a device's lines is how it runs by itself; OpenCL's is pinned to our own
- * matrix product, since measuring would decide otherwise from run to run. */
-static const variant variants[] = {
-    {"portable", "vulkan", NULL, NULL, 0, NULL, false},
-    {"portable", "opencl", "SSA_GEMM", "own", 0, NULL, false},
-    {"AVX2", "cpu", NULL, NULL, 0, NULL, false},
-    {"portable", "cpu", "SSA_CPU_PORTABLE", "1", 1u << SSA_F32, NULL, true},
-    {"widened", "vulkan", "SSA_LIMITS", "storage16=0", HALVES, NULL, true},
-    {"widened", "opencl", "SSA_LIMITS", "storage16=0", HALVES, NULL, true},
-    {"narrow", "vulkan", "SSA_LIMITS", "invocations=128", 1u << SSA_F32, "^(sum|sumsq)$", true},
-    {"narrow", "opencl", "SSA_LIMITS", "invocations=128", 1u << SSA_F32, "^(sum|sumsq)$", true},
-    {"clblast", "opencl", "SSA_GEMM", "clblast", 1u << SSA_F32, "^(matmul|lm_loss|lm_loss_grad)$", true},
+static const variant ways[] = {
+    {"portable", "vulkan", NULL, "", 0, "", false},
+    {"portable", "opencl", NULL, "", 0, "", false},
+    {"AVX2", "cpu", NULL, "", 0, "", false},
+    {"portable", "cpu", NULL, "cpu=portable", 1u << SSA_F32, "", true},
+    {"widened", "vulkan", "storage16=0", "", HALVES, "", true},
+    {"widened", "opencl", "storage16=0", "", HALVES, "", true},
+    {"clblast", "opencl", NULL, "matmul=clblast", 1u << SSA_F32, "^(matmul|lm_loss|lm_loss_grad)$", true},
 };
 
-/* Sets a variable (limits are added to those in force) and tells what it was: the caller's to free. */
-static char *set(const variant *v) {
-    const char *old = getenv(v->variable);
-    char       *kept = old ? strdup(old) : NULL, text[256];
-    bool        both = kept && *kept && !strcmp(v->variable, "SSA_LIMITS");
-    snprintf(text, sizeof text, "%s%s%s", both ? kept : "", both ? "," : "", v->value);
-    setenv(v->variable, text, 1);
-    return kept;
+/* -- the library's list ------------------------------------------------------------------------------------------------------ */
+
+typedef struct variant_lines { variant at[MOST_LINES]; int count; const char *device; } variant_lines;
+
+typedef struct user_search { const char *source; bool found; } user_search;
+static void is_it(void *user, const char *kernel) {
+    user_search *u = user;
+    u->found |= !strcmp(kernel, u->source);
 }
 
-static void restore(const variant *v, char *kept) {
-    if (kept) setenv(v->variable, kept, 1);
-    else unsetenv(v->variable);
-    free(kept);
+/* "^(matmul|lm_loss)$": the operations that launch a kernel, by one case of each. */
+static ssa_status users_of(ssa_context *ctx, const char *source, char *ops, size_t size, ssa_error *err) {
+    verify_case_list cases = {0};
+    size_t           used = 0;
+    ssa_op           last = SSA_OP_COUNT;
+    SSA_TRY(verify_cases(&cases, err));
+    for (int i = 0; i < cases.count; i++) {
+        user_search u = {.source = source};
+        if (cases.at[i].op == last || !verify_dtype_applies(&cases.at[i], SSA_F32)) continue;
+        if (kernels_of_case(ctx, &cases.at[i], SSA_F32, is_it, &u) || !u.found) continue;
+        last = cases.at[i].op;
+        if (used < size) used += (size_t)snprintf(ops + used, size - used, "%s%s", used ? "|" : "^(", ssa_op_name(last));
+    }
+    if (used && used < size) snprintf(ops + used, size - used, ")$");
+    free(cases.at);
+    return SSA_OK;
+}
+
+typedef struct listing { variant_lines *lines; const char *kernel; char source[MOST_LINES][64]; int of_kernel; } listing;
+
+/* Every line of a kernel that has more than one, as far as the device can run it. */
+static void take_line(void *user, const char *kernel, const char *name, const char *source, bool runs, const char *why) {
+    listing       *l = user;
+    variant_lines *lines = l->lines;
+    (void)why;
+    if (!runs || lines->count == MOST_LINES) return;
+    if (!l->kernel || strcmp(l->kernel, kernel)) {
+        if (l->of_kernel == 1) lines->count--; /* the kernel before has nothing to force */
+        l->of_kernel = 0;
+    }
+    l->kernel = kernel;
+    l->of_kernel++;
+    variant *v = &lines->at[lines->count];
+    *v = (variant){.api = lines->device, .dtypes = 1u << SSA_F32, .other = true};
+    snprintf(v->name, sizeof v->name, "%s=%s", kernel, name);
+    snprintf(v->forced, sizeof v->forced, "%s=%s", kernel, name);
+    snprintf(l->source[lines->count++], sizeof l->source[0], "%s", source);
+}
+
+static ssa_status lines_of(session *s, const char *device, variant_lines *lines, ssa_error *err) {
+    ssa_context *ctx;
+    listing     *l = calloc(1, sizeof *l);
+    if (!l) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of variants");
+    *lines = (variant_lines){.device = device};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (!strncmp(device, ways[i].api, strlen(ways[i].api))) lines->at[lines->count++] = ways[i];
+    int        first = lines->count;
+    ssa_status status = session_context(s, device, NULL, &ctx, err);
+    if (!status && ctx) {
+        l->lines = lines;
+        status = ssa_variants(ctx, take_line, l);
+        if (l->of_kernel == 1) lines->count--;
+        for (int i = first; i < lines->count && !status; i++) status = users_of(ctx, l->source[i], lines->at[i].ops, sizeof lines->at[i].ops, err);
+        ssa_close(ctx);
+    }
+    free(l);
+    return status;
 }
 
 static bool has_storage16(const session *s, const char *device) {
@@ -51,36 +102,16 @@ static bool has_storage16(const session *s, const char *device) {
     return false;
 }
 
-typedef struct chosen { int clblast, own, wrong; } chosen;
-
-static void count_choice(void *user, const char *line) {
-    chosen *c = user;
-    if (!strncmp(line, "wrong", 5)) c->wrong++;
-    else if (strstr(line, " clblast")) c->clblast++;
-    else c->own++;
-}
-
-/* A forced CLBlast that is absent, or wrong and so refused, must not pass for one that was checked. */
-static void tell_clblast(session *s, ssa_context *ctx, const char *name) {
-    chosen c = {0};
-    ssa_choices_get(ctx, count_choice, &c);
-    if (s->deadline > 0 && session_left(s) < 1e-6 && !c.clblast) return; /* it had no time to be asked */
-    if (!c.clblast) session_note(s, "device", "CLBlast", name, VERIFY_UNSUPPORTED, "CLBlast is not installed, or no case asked for it");
-    else if (c.wrong)
-        session_note(s, "device", "CLBlast", name, VERIFY_UNSUPPORTED, "CLBlast is wrong, or fails, for %d shapes; our own kernel ran", c.wrong);
-}
-
 static ssa_status run_one(session *s, const char *device, const variant *v, bool wide_storage, session_run run, ssa_error *err) {
     ssa_context   *ctx;
     verify_options o = s->options;
-    char          *kept = v->variable ? set(v) : NULL;
-    ssa_status     status = session_context(s, device, NULL, &ctx, err);
+    ssa_open_options how = {.limits = v->limits, .variants = v->forced[0] ? v->forced : NULL, .tune = SSA_TUNE_OFF};
+    ssa_status     status = session_context(s, device, &how, &ctx, err);
     bool           cpu = !strcmp(device, "cpu");
-    if (cpu && v->variable) restore(v, kept); /* the reference is to run as ever */
     if (ctx) {
         o.seconds = session_left(s);
         o.variant = v->name;
-        o.ops = v->ops;
+        o.ops = v->ops[0] ? v->ops : NULL;
         unsigned dtypes = v->dtypes;
         /* f16 and bf16 widened differ only in how the host converts them. */
         if (s->everything && !s->options.full && !strcmp(v->name, "widened")) dtypes = 1u << SSA_BF16;
@@ -98,10 +129,8 @@ static ssa_status run_one(session *s, const char *device, const variant *v, bool
             o.seconds = session_left(s);
         }
         if (!status && o.dtypes) status = run(s, ctx, &o, err);
-        if (!status && !strcmp(v->name, "clblast")) tell_clblast(s, ctx, v->name);
         ssa_close(ctx);
     }
-    if (!cpu && v->variable) restore(v, kept);
     if (status && status != SSA_ERR_INPUT) { /* the device is lost, or memory: a finding, and the next variant gets its turn */
         session_note(s, "device", "running", v->name, VERIFY_FAILED, "%s", err->text);
         ssa_error_clear(err);
@@ -118,26 +147,26 @@ static bool wanted(const session *s, const variant *v) {
 }
 
 /* A variant's share of the pass's time: the first, which is everything in f32 and in 16 bits, against the others. */
-static double weight_of(const variant *v) { return v->other ? v->ops ? 0.5 : 1.5 : 4; }
+static double weight_of(const variant *v) { return v->other ? v->ops[0] ? 0.3 : 1.5 : 4; }
 
 ssa_status session_variants(session *s, const char *device, session_run run, ssa_error *err) {
-    enum { COUNT = sizeof variants / sizeof *variants };
-    bool   storage16 = has_storage16(s, device), mine[COUNT];
-    double deadline = s->deadline, left = 0;
-    for (int i = 0; i < COUNT; i++) {
-        mine[i] = !strncmp(device, variants[i].api, strlen(variants[i].api)) && wanted(s, &variants[i]);
-        if (mine[i]) left += weight_of(&variants[i]);
-    }
-    for (int i = 0; i < COUNT; i++) {
-        const variant *v = &variants[i];
-        if (!mine[i] || session_interrupted(s)) continue;
+    bool           storage16 = has_storage16(s, device);
+    double         deadline = s->deadline, left = 0;
+    variant_lines *lines = malloc(sizeof *lines);
+    ssa_status     status = lines ? lines_of(s, device, lines, err) : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of variants");
+    for (int i = 0; !status && i < lines->count; i++)
+        if (wanted(s, &lines->at[i])) left += weight_of(&lines->at[i]);
+    for (int i = 0; !status && i < lines->count; i++) {
+        const variant *v = &lines->at[i];
+        if (!wanted(s, v) || session_interrupted(s)) continue;
         if (deadline > 0) s->deadline = session_now() + (deadline - session_now()) * weight_of(v) / left;
         left -= weight_of(v);
         if (!strcmp(v->name, "widened") && !storage16)
             session_note(s, "device", "16-bit storage", "storage16", VERIFY_UNSUPPORTED,
                          "the device has no 16-bit buffers; bf16 and f16 are widened");
-        else SSA_TRY(run_one(s, device, v, storage16, run, err));
+        else status = run_one(s, device, v, storage16, run, err);
     }
     s->deadline = deadline;
-    return SSA_OK;
+    free(lines);
+    return status;
 }

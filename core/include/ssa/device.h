@@ -25,9 +25,11 @@ typedef struct ssa_open_options {
      * so near ties are found, and a reference attends the blocks that another device selected. NULL: none. */
     void (*selected)(void *user, const struct ssa_selection *from, int32_t *idx);
     void  *selected_user;
-    /* Kernel variants that run whatever else would be chosen: "matmul=tile64,sum=portable" (ssa_variants lists them). The caller's, outlives
-     * the context. A kernel or name that does not exist, or that the device cannot run, is an error. NULL: none. */
+    /* Kernel variants that run whatever else would be chosen: "matmul=tile64,sum=portable" (ssa_variants lists them); "matmul=clblast": OpenCL's
+     * library; "cpu=portable": the CPU without AVX2. The caller's, outlives the context. A kernel or name that does not exist, or that the
+     * device cannot run, is an error. NULL: none. */
     const char *variants;
+    const char *limits; /* lowers the device's limits as the environment variable SSA_LIMITS does, after it: "storage16=0,shared=16384"; NULL: none */
     ssa_tune_mode tune;
 } ssa_open_options;
 
