@@ -56,7 +56,7 @@ typedef struct ssa_backend_vtable {
 struct ssa_backend {
     const ssa_backend_vtable *vt;
     char     name[32];         /* canonical device name */
-    char     description[256];
+    char     description[784]; /* a name and a driver of dev_info */
     uint64_t memory_bytes, max_buffer_bytes;
     bool     has_f64;
     bool     widens_16bit; /* bf16 and f16 tensors take 4 bytes an element */

@@ -37,7 +37,7 @@ typedef enum { DEV_OTHER, DEV_INTEGRATED, DEV_DISCRETE, DEV_VIRTUAL, DEV_CPU } d
 typedef struct dev_info {
     char     api[16];          /* "vulkan", "opencl" */
     int      index;            /* N of vulkan:N */
-    char     name[256], driver[256], api_version[32];
+    char     name[256], driver[520], api_version[32]; /* as long as Vulkan allows; OpenCL's longer ones end in "..." */
     uint32_t vendor_id, device_id;
     uint8_t  uuid[16];
     bool     has_uuid;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CAPACITY = 16 };
+enum { CAPACITY = 64 }; /* a host of eight cards in eight partitions each */
 
 /* The devices of one API; why there are none, if so. */
 typedef struct {
@@ -28,7 +28,10 @@ static const api known[APIS] = {[VULKAN] = {.api = "vulkan", .list = vulkan_list
 static void ask(api *a) {
     if (a->count || a->reason.status) return;
     if (a->list(a->info, a->limits, CAPACITY, &a->count, &a->reason)) a->count = 0;
-    if (a->count > CAPACITY) a->count = CAPACITY;
+    if (a->count > CAPACITY) {
+        ssa_fail(&a->reason, SSA_ERR_UNSUPPORTED, "%d %s devices are more than the %d that are taken; its driver's own variables can hide some", a->count, a->api, CAPACITY);
+        a->count = 0;
+    }
 }
 
 /* -- opening ------------------------------------------------------------------------------------------------------------- */
@@ -105,7 +108,7 @@ static ssa_status open_auto(api apis[APIS], const ssa_open_options *options, ssa
 
 /* "no device NAME; there are cpu, vulkan:0 (llvmpipe ...), no opencl (...)" */
 static ssa_status no_device(api apis[APIS], const char *name, ssa_error *err) {
-    char text[400] = "cpu";
+    char text[sizeof err->text + 100] = "cpu"; /* what does not fit there, the sentence shows as cut */
     for (int i = 0; i < APIS; i++) {
         ask(&apis[i]);
         size_t used = strlen(text);

@@ -10,13 +10,17 @@ static void trim(char *text) {
     memmove(text, text + lead, n - lead + 1);
 }
 
+static void copy(char *text, size_t size, const char *all) {
+    if ((size_t)snprintf(text, size, "%s", all) >= size) memcpy(text + size - 4, "...", 4); /* cut, and it shows */
+}
+
 /* Texts come in two calls: drivers differ in whether a buffer that is too small is an error. */
 void ocl_device_text(const ocl_api *cl, cl_device_id id, cl_device_info what, char *text, size_t size) {
     size_t n = 0;
     text[0] = 0;
     if (cl->clGetDeviceInfo(id, what, 0, NULL, &n) || !n) return;
     char *all = calloc(n + 1, 1);
-    if (all && !cl->clGetDeviceInfo(id, what, n, all, NULL)) snprintf(text, size, "%s", all);
+    if (all && !cl->clGetDeviceInfo(id, what, n, all, NULL)) copy(text, size, all);
     free(all);
     trim(text);
 }
@@ -26,7 +30,7 @@ void ocl_platform_text(const ocl_api *cl, cl_platform_id platform, cl_platform_i
     text[0] = 0;
     if (cl->clGetPlatformInfo(platform, what, 0, NULL, &n) || !n) return;
     char *all = calloc(n + 1, 1);
-    if (all && !cl->clGetPlatformInfo(platform, what, n, all, NULL)) snprintf(text, size, "%s", all);
+    if (all && !cl->clGetPlatformInfo(platform, what, n, all, NULL)) copy(text, size, all);
     free(all);
     trim(text);
 }
@@ -142,7 +146,7 @@ static void find_limits(const ocl_api *cl, cl_device_id id, const dev_info *info
 
 void ocl_describe(const ocl_api *cl, ocl_place place, int index, dev_info *info, dev_limits *limits) {
     cl_device_id id = place.device;
-    char         platform[80], platform_version[100], driver[80], version[64];
+    char         platform[128], platform_version[200], driver[128], version[128];
     memset(info, 0, sizeof *info);
     snprintf(info->api, sizeof info->api, "opencl");
     info->index = index;
@@ -153,7 +157,7 @@ void ocl_describe(const ocl_api *cl, ocl_place place, int index, dev_info *info,
     if (aside) *aside = 0;
     ocl_device_text(cl, id, CL_DRIVER_VERSION, driver, sizeof driver);
     ocl_device_text(cl, id, CL_DEVICE_VERSION, version, sizeof version);
-    snprintf(info->driver, sizeof info->driver, "%.70s %.60s (%.90s)", platform, driver, platform_version);
+    snprintf(info->driver, sizeof info->driver, "%s %s (%s)", platform, driver, platform_version);
     int length = 0; /* "OpenCL 3.0 and vendor text": keep the number */
     sscanf(version, "OpenCL %*d.%*d%n", &length);
     snprintf(info->api_version, sizeof info->api_version, "%.*s", length > 0 && length < 31 ? length : 31, version);

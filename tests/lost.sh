@@ -173,4 +173,10 @@ mkdir -p "$far/$deep" && cd "$work" || exit 1
 expect 2 'out is a path of 40[0-9]+ characters' "$ssa" train --data text --out "$far/$deep/$deep/run" $some
 expect 2 'out is longer than 4095 characters' "$ssa" train --data text --out "$far/$far" $some
 
+# Reports whose rows differ far behind: nothing is compared by its beginning.
+case=$(printf 'x%.0s' $(seq 1500))
+row() { printf '{"device":"cpu","mode":"ops","op":"fill","dtype":"f32","case":"%s%s","variant":"","output":"y","status":"%s","reason":""}' "$case" "$1" "$2"; }
+printf '{"format":"ssa-verify","version":1,"devices":[{"device":"cpu","api":"cpu"}],"rows":[%s,%s]}' "$(row 1 ok)" "$(row 2 failed)" >far.json
+expect 0 '2 rows as before, 0 of another status' "$ssa" verify compare far.json far.json
+
 summary

@@ -163,6 +163,20 @@ START_TEST(no_tensors) {
 }
 END_TEST
 
+/* A sentence that does not fit shows that it was cut, and is UTF-8 to its end. */
+START_TEST(long_sentence) {
+    ssa_error err = {0};
+    char      text[2 * sizeof err.text];
+    for (size_t i = 0; i + 1 < sizeof text; i += 2) memcpy(text + i, "\xc3\xa4", 2);
+    text[sizeof text - 1] = 0;
+    ssa_fail(&err, SSA_ERR_INPUT, "%s", text);
+    size_t n = strlen(err.text);
+    ck_assert(n > sizeof err.text - 8 && n < sizeof err.text);
+    ck_assert_str_eq(err.text + n - 3, "...");
+    ck_assert_int_eq((unsigned char)err.text[n - 4], 0xa4);
+}
+END_TEST
+
 START_TEST(write_refuses) {
     ssa_error err = {0};
     ssa_file_tensor twice[2] = {sample[0], sample[0]}, wrong = sample[0];
@@ -512,6 +526,7 @@ int main(void) {
     tcase_add_test(c, changes_while_open);
     tcase_add_test(c, roundtrip);
     tcase_add_test(c, no_tensors);
+    tcase_add_test(c, long_sentence);
     tcase_add_test(c, write_refuses);
     tcase_add_test(c, folder);
     tcase_add_test(c, foreign_types);

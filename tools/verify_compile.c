@@ -14,17 +14,18 @@
 /* Lines "PATTERN -- REASON": an extended regular expression over "DEVICE: KERNEL ACT ACT2 CONSTANTS"; # starts a comment. */
 typedef struct exception {
     regex_t pattern;
-    char    reason[256];
+    char   *reason;
 } exception;
 
 typedef struct exceptions { exception *at; int count; } exceptions;
 
 static ssa_status read_exceptions(const char *path, exceptions *out, ssa_error *err) {
-    char  line[1024];
-    FILE *f = fopen(path, "r");
+    char  *line = NULL;
+    size_t size = 0;
+    FILE  *f = fopen(path, "r");
     if (!f) return ssa_fail(err, SSA_ERR_INPUT, "exceptions file %s cannot be read", path);
     ssa_status s = SSA_OK;
-    for (int number = 1; !s && fgets(line, sizeof line, f); number++) {
+    for (int number = 1; !s && getline(&line, &size, f) > 0; number++) {
         line[strcspn(line, "\n")] = 0;
         char *reason = strstr(line, " -- ");
         if (!line[strspn(line, " ")] || line[0] == '#') continue;
@@ -37,14 +38,18 @@ static ssa_status read_exceptions(const char *path, exceptions *out, ssa_error *
         if (reason) *reason = 0;
         if (!reason || regcomp(&grown[out->count].pattern, line, REG_EXTENDED | REG_NOSUB))
             s = ssa_fail(err, SSA_ERR_INPUT, "%s:%d: not PATTERN -- REASON with a regular expression", path, number);
-        else snprintf(grown[out->count++].reason, sizeof grown->reason, "%s", reason + 4);
+        else if (!(grown[out->count++].reason = strdup(reason + 4))) s = ssa_fail(err, SSA_ERR_MEMORY, "out of memory for exceptions");
     }
+    free(line);
     fclose(f);
     return s;
 }
 
 static void free_exceptions(exceptions *e) {
-    for (int i = 0; i < e->count; i++) regfree(&e->at[i].pattern);
+    for (int i = 0; i < e->count; i++) {
+        regfree(&e->at[i].pattern);
+        free(e->at[i].reason);
+    }
     free(e->at);
 }
 
@@ -168,7 +173,7 @@ static void put(cJSON *row, const char *name, double value) {
 
 static void report(void *user, const ssa_compiled *k) {
     compile_run *r = user;
-    char         name[640], facts[256] = "", reason[600] = "";
+    char         name[1200], facts[256] = "", reason[1000] = "";
     const char  *status = "ok";
     snprintf(name, sizeof name, "%s %s %s %s", k->kernel, k->act, k->act2, k->constants);
     r->variants++;
@@ -183,7 +188,7 @@ static void report(void *user, const ssa_compiled *k) {
     else if (k->spills > 0) snprintf(reason, sizeof reason, "%g registers are spilled", k->spills);
     else if (k->scratch_bytes > 0) snprintf(reason, sizeof reason, "%g bytes a lane are kept in memory", k->scratch_bytes);
     if (reason[0]) {
-        char with_device[1024];
+        char with_device[2100];
         status = "failed";
         snprintf(with_device, sizeof with_device, "%s: %s", ssa_context_description(r->ctx), name);
         for (int i = 0; i < r->exceptions.count && !strcmp(status, "failed"); i++)

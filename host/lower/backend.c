@@ -240,7 +240,7 @@ ssa_status gpu_backend_create(device *dev, ssa_tune_mode tune, ssa_backend **out
     be->base.memory_bytes = dev->limits.heap;
     be->base.max_buffer_bytes = dev->limits.max_buffer;
     snprintf(be->base.name, sizeof be->base.name, "%s:%d", dev->info.api, dev->info.index);
-    snprintf(be->base.description, sizeof be->base.description, "%.150s, %.80s", dev->info.name, dev->info.driver);
+    snprintf(be->base.description, sizeof be->base.description, "%s, %s", dev->info.name, dev->info.driver);
     ssa_status s = tuner_open(&be->tuner, &be->base, dev, tune, err);
     if (s) gpu_destroy(&be->base); else *out = &be->base;
     return s;

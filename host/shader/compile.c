@@ -2,6 +2,7 @@
 #include "shader/cache.h"
 #include "shader/embed.h"
 #include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <shaderc/shaderc.h>
 #include <stdio.h>
@@ -26,8 +27,8 @@ typedef struct {
 #undef X
     shaderc_compiler_t compiler;      /* one for all: a fresh one costs 100 to 250 ms with its first shader */
     char               name[128];     /* for people */
-    char               identity[512]; /* for the cache's key: changes whenever the compiler does */
-    char               reason[256];   /* why there is none */
+    char               identity[PATH_MAX + 128]; /* for the cache's key: changes whenever the compiler does */
+    char               reason[512];   /* why there is none */
 } compiler_table;
 
 static compiler_table  table;
@@ -37,7 +38,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* one compilation at a
 static bool load_shared(const char *file) {
     void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL); /* Debian 12's lacks symbols and fails here, as it should */
     if (!lib) {
-        snprintf(table.reason, sizeof table.reason, "%.200s", dlerror());
+        snprintf(table.reason, sizeof table.reason, "%.500s", dlerror());
         return false;
     }
     bool all = true;
@@ -54,7 +55,7 @@ static bool load_shared(const char *file) {
     char       *path = dladdr(*(void **)&table.shaderc_compile_into_spv, &where) ? realpath(where.dli_fname, NULL) : NULL;
     if (path) stat(path, &st);
     snprintf(table.name, sizeof table.name, "%.120s", file);
-    snprintf(table.identity, sizeof table.identity, "%.380s %lld %lld", path ? path : file, (long long)st.st_size, (long long)st.st_mtime);
+    snprintf(table.identity, sizeof table.identity, "%.*s %lld %lld", PATH_MAX - 1, path ? path : file, (long long)st.st_size, (long long)st.st_mtime);
     free(path);
     return true;
 }
@@ -97,13 +98,16 @@ const char *shader_compiler(const char **reason) {
 /* -- the cache's key: the source with its includes, the options, the compiler ------------------------------------------- */
 
 enum { MAX_FILES = 32 };
-typedef struct { const char *seen[MAX_FILES]; int count; XXH3_state_t *state; } key_walk;
+typedef struct { const char *seen[MAX_FILES]; int count; bool beyond; XXH3_state_t *state; } key_walk;
 
 /* Hashes a text and, once each, the files its lines of #include "NAME" name. */
 static void hash_source(key_walk *w, const char *text) {
     for (int i = 0; i < w->count; i++)
         if (w->seen[i] == text) return;
-    if (w->count == MAX_FILES) return;
+    if (w->count == MAX_FILES) {
+        w->beyond = true;
+        return;
+    }
     w->seen[w->count++] = text;
     XXH3_128bits_update(w->state, text, strlen(text) + 1);
     for (const char *line = text; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
@@ -129,7 +133,7 @@ static bool cache_name(const job *j, char name[64]) {
     XXH128_hash_t h = XXH3_128bits_digest(w.state);
     XXH3_freeState(w.state);
     snprintf(name, 64, "%016llx%016llx.spv", (unsigned long long)h.high64, (unsigned long long)h.low64);
-    return true;
+    return !w.beyond; /* a name that does not depend on everything would bring back what is no longer so */
 }
 
 /* -- compiling ----------------------------------------------------------------------------------------------------------- */

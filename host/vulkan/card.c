@@ -174,9 +174,9 @@ static bool describe(const vulkan_instance *in, vulkan_card *card) {
     static const dev_type types[] = {DEV_OTHER, DEV_INTEGRATED, DEV_DISCRETE, DEV_VIRTUAL, DEV_CPU};
     dev_info *info = &card->info;
     snprintf(info->api, sizeof info->api, "vulkan");
-    snprintf(info->name, sizeof info->name, "%.250s", plain.deviceName);
+    snprintf(info->name, sizeof info->name, "%s", plain.deviceName);
     if (has_driver)
-        snprintf(info->driver, sizeof info->driver, "%.120s%s%.120s", driver.driverName, driver.driverInfo[0] ? " " : "", driver.driverInfo);
+        snprintf(info->driver, sizeof info->driver, "%s%s%s", driver.driverName, driver.driverInfo[0] ? " " : "", driver.driverInfo);
     else snprintf(info->driver, sizeof info->driver, "driver 0x%x", plain.driverVersion);
     snprintf(info->api_version, sizeof info->api_version, "%u.%u.%u", VK_API_VERSION_MAJOR(plain.apiVersion), VK_API_VERSION_MINOR(plain.apiVersion),
              VK_API_VERSION_PATCH(plain.apiVersion));
@@ -222,6 +222,7 @@ ssa_status vulkan_cards(const vulkan_instance *in, vulkan_card cards[MAX_CARDS],
     *count = 0;
     VkResult r = in->vkEnumeratePhysicalDevices(in->handle, &n, handle);
     if (r < 0) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "no Vulkan driver answers (%s)", vulkan_result_name(r));
+    if (r == VK_INCOMPLETE) return ssa_fail(err, SSA_ERR_UNSUPPORTED, "there are more than the %d Vulkan devices that are taken; VK_DRIVER_FILES can hide some", MAX_CARDS);
     for (uint32_t i = 0; i < n; i++) {
         vulkan_card card = {.handle = handle[i]};
         if (!describe(in, &card)) continue;

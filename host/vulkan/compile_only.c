@@ -146,7 +146,7 @@ static ssa_status compile_report(device *dev, void (*each)(void *user, const ssa
     qsort(sorted, (size_t)n, sizeof *sorted, by_variant);
     for (int i = 0; i < n; i++) {
         ssa_compiled k;
-        char         constants[256];
+        char         constants[1024];
         describe(sorted[i], &k, constants, sizeof constants);
         each(user, &k);
     }

@@ -37,7 +37,7 @@ void       vulkan_instance_destroy(vulkan_instance *in);
 
 /* -- card.c ------------------------------------------------------------------------------------------------------------ */
 
-enum { MAX_CARDS = 16, MAX_CARD_EXTENSIONS = 16 };
+enum { MAX_CARDS = 64, MAX_CARD_EXTENSIONS = 16 };
 typedef struct vulkan_card {
     VkPhysicalDevice handle;
     dev_info         info;

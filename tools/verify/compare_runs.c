@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY = 700, LISTED = 60 };
+enum { LISTED = 60 };
 
 typedef struct entry { char *key; const cJSON *row; } entry;
 typedef struct table { entry *at; int count; } table;
@@ -38,21 +38,22 @@ static const char *counterpart(const cJSON *a, const cJSON *b, const char *devic
                                                                                                           : NULL;
 }
 
-static void make_key(const cJSON *row, const char *device, char *key) {
-    snprintf(key, KEY, "%s %s %s %s %s, %s, %s", device, report_text(row, "mode"), report_text(row, "op"), report_text(row, "dtype"),
+/* NULL: out of memory */
+static char *make_key(const cJSON *row, const char *device) {
+    char *key;
+    int   made = asprintf(&key, "%s %s %s %s %s, %s, %s", device, report_text(row, "mode"), report_text(row, "op"), report_text(row, "dtype"),
              report_text(row, "case"), report_text(row, "variant"), report_text(row, "output"));
+    return made < 0 ? NULL : key;
 }
 
 static int by_key(const void *a, const void *b) { return strcmp(((const entry *)a)->key, ((const entry *)b)->key); }
 
 static ssa_status index_rows(const cJSON *report, table *t, ssa_error *err) {
     const cJSON *rows = cJSON_GetObjectItem(report, "rows"), *row;
-    char         key[KEY];
     t->at = calloc((size_t)cJSON_GetArraySize(rows) + 1, sizeof *t->at);
     if (!t->at) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a report");
     cJSON_ArrayForEach(row, rows) {
-        make_key(row, report_text(row, "device"), key);
-        t->at[t->count] = (entry){strdup(key), row};
+        t->at[t->count] = (entry){make_key(row, report_text(row, "device")), row};
         if (!t->at[t->count++].key) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a report");
     }
     qsort(t->at, (size_t)t->count, sizeof *t->at, by_key);
@@ -102,7 +103,6 @@ ssa_status compare_runs(const cJSON *a, const cJSON *b, FILE *out, bool *worse, 
     table        theirs = {0};
     changes      n = {0};
     const cJSON *row;
-    char         key[KEY];
     *worse = false;
     describe(a, "A", out);
     describe(b, "B", out);
@@ -111,14 +111,20 @@ ssa_status compare_runs(const cJSON *a, const cJSON *b, FILE *out, bool *worse, 
     if (!found && !status) status = ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a report");
     if (!status) cJSON_ArrayForEach(row, cJSON_GetObjectItem(a, "rows")) {
             const char *device = counterpart(a, b, report_text(row, "device"));
-            make_key(row, device ? device : "", key);
+            char       *key = make_key(row, device ? device : "");
+            if (!key) {
+                status = ssa_fail(err, SSA_ERR_MEMORY, "out of memory for a report");
+                break;
+            }
             entry *e = bsearch(&(entry){key, NULL}, theirs.at, (size_t)theirs.count, sizeof *theirs.at, by_key);
             if (!e) {
+                free(key);
                 n.only_a++;
                 continue;
             }
             found[e - theirs.at] = true;
             compare_rows(key, row, e->row, &n, worse, out);
+            free(key);
         }
     for (int i = 0; i < theirs.count && !status; i++) {
         if (found[i]) continue;

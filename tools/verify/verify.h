@@ -107,7 +107,7 @@ typedef struct verify_case {
     signed char alias[2][2]; /* output (operand number) that shares memory with an input; 0,0: none */
     verify_data data;
     int64_t     dim[26];     /* by letter */
-    char        text[160];
+    char        text[240];
 } verify_case;
 
 typedef struct verify_case_list { verify_case *at; int count, capacity; } verify_case_list;
