@@ -103,7 +103,9 @@ foreach(family vega10 navi21 gfx1100)
 endforeach()
 
 # Every OpenCL kernel through Intel's and AMD's compilers, one card each; SSA_TEST_ALL=1 tests/compile_opencl.sh takes all seven.
-ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh TIMEOUT 3000)
+add_executable(list_variants tests/list_variants.c)
+target_link_libraries(list_variants PRIVATE ssa_inside)
+ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh $<TARGET_FILE:list_variants> TIMEOUT 3000)
 
 # The command, as a user meets it.
 ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
