@@ -117,4 +117,5 @@ ssa_test(options ${CMAKE_SOURCE_DIR}/tests/options.sh $<TARGET_FILE:ssa_command>
 ssa_test(output ${CMAKE_SOURCE_DIR}/tests/output.sh $<TARGET_FILE:ssa_command>)
 ssa_test(lost ${CMAKE_SOURCE_DIR}/tests/lost.sh $<TARGET_FILE:ssa_command>)
 ssa_test(verify ${CMAKE_SOURCE_DIR}/tests/verify.sh $<TARGET_FILE:ssa_command>)
+ssa_test(wrong ${CMAKE_SOURCE_DIR}/tests/wrong.sh $<TARGET_FILE:ssa_command>)
 ssa_test(planted ${CMAKE_SOURCE_DIR}/tests/planted.sh $<TARGET_FILE:ssa_command>)

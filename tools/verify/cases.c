@@ -23,6 +23,7 @@ static void describe(verify_case *c) {
     ssa_op_info info;
     ssa_op_describe(c->op, &info);
 #define SAY(...) append(c->text, sizeof c->text, __VA_ARGS__)
+    if (strstr(info.attributes, "max_norm")) SAY("max_norm=%g", (double)a->max_norm);
     if (strstr(info.attributes, "value")) SAY(" value=%g", (double)a->value);
     if (a->block_size) SAY(" block=%d", a->block_size);
     if (a->top_k) SAY(" top_k=%d", a->top_k);

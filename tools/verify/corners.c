@@ -23,7 +23,7 @@ static void sizes(builder *b) {
     verify_add(b, SSA_MATMUL, "G=1 M=400 N=400 K=3", ATTRS(.trans_b = true), f32);
     verify_add(b, SSA_BLOCK_MEAN, "B=1 T=66001 H=1 D=4", ATTRS(.block_size = 2), f32);
     verify_add(b, SSA_SPARSE_LISTS, "B=1 T=66001 S=1 K=2", ATTRS(.block_size = 512), f32);
-    verify_add(b, SSA_SELECT, "B=1 T=2100 Q=4 H=1 S=1 D=16", ATTRS(.block_size = 4, .top_k = 3), f32);
+    verify_add(b, SSA_SELECT, "B=1 T=2100 Q=32 H=1 S=1 D=2", ATTRS(.block_size = 16, .top_k = 3), f32);
     verify_add(b, SSA_ATTN_FULL, "B=1 T=260 Q=8 H=8 D=64", ATTRS(0), f32);
     verify_add(b, SSA_ATTN_FULL_BWD, "B=1 T=260 Q=8 H=8 D=64", ATTRS(0), f32);
     verify_add(b, SSA_ATTN_SPARSE, "B=1 T=260 Q=8 H=8 S=8 D=64 K=3", ATTRS(.block_size = 16), f32);
@@ -61,6 +61,7 @@ static void scalars(builder *b) {
         ADD(SSA_RMSNORM, "R=17 C=33", .eps = x * x);
         ADD(SSA_CLIP, "", .max_norm = 2 * x);
     }
+    for (int power = -21; power <= -19; power++) ADD(SSA_CLIP, "", .max_norm = ldexpf(1, power)); /* the norm is 2^-20: 1e-6 matters */
     static const float values[] = {0, 65504, 65520, -1e30f, NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) ADD(SSA_FILL, "E=300", .value = values[i]);
     static const float integers[] = {0.5f, 2.5f, -1.5f, 16777216, -2e9f}; /* halves to even */

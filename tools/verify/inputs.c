@@ -199,7 +199,7 @@ static ssa_status fill_input(verify_job *job, int i) {
         return SSA_OK;
     }
     fill_normal(job, o, 0, 1);
-    if (c->op == SSA_CLIP) set(o, 0, c->data == DATA_INFINITE ? INFINITY : 6.25);
+    if (c->op == SSA_CLIP) set(o, 0, c->data == DATA_INFINITE ? INFINITY : c->attr.max_norm > 0 && c->attr.max_norm < 1e-3f ? 0x1p-40 : 6.25);
     if (c->op == SSA_ROPE && i == 1) fill_rotations(c, o);
     if ((c->op == SSA_LM_LOSS || c->op == SSA_LM_LOSS_GRAD) && !strcmp(name, "w")) /* logits of deviation 2 */
         for (int64_t k = 0; k < o->elements; k++) set(o, k, 2 / sqrt((double)VDIM(c, 'C')) * get(o, k));

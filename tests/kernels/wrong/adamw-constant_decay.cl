@@ -1,0 +1,30 @@
+// WRONG: the decay has a constant in the place of the learning rate
+// adamw: AdamW (Loshchilov & Hutter 2019): g = grad * clip[1]; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+// param -= lr wd param + lr (m step[1]) / (sqrt(v step[2]) + eps), lr = step[0]; w = param.
+// clip[1] < 0: param, m and v stay as they are.
+//   0 grad [n] in, f32   1 step [8] in, f32   2 clip [2] in, f32   3 param [n] in, out, f32   4 m [n] in, out, f32
+//   5 v [n] in, out, f32   6 w [n] out (may be param)
+//   push: n, beta1, beta2, eps, weight_decay
+//   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
+#include "common.h"
+typedef struct { uint off[8]; uint n; float beta1, beta2, eps, weight_decay; } push;
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void adamw(__global const float *grad, __global const float *step_values, __global const float *clip, __global float *param,
+           __global float *m, __global float *v, __global act_t *w, const push p) {
+    float lr = step_values[p.off[1]], c1 = step_values[p.off[1] + 1u], c2 = step_values[p.off[1] + 2u], factor = clip[p.off[2] + 1u];
+    bool skip = factor < 0.0f; // a factor that is NaN does not skip: it is seen
+    for (uint k = 0u; k < EACH; k++) {
+        uint i = (GROUP * EACH + k) * WG + LANE;
+        if (i >= p.n) break;
+        float x = param[p.off[3] + i];
+        if (!skip) {
+            float g = grad[p.off[0] + i] * factor;
+            float mi = p.beta1 * m[p.off[4] + i] + (1.0f - p.beta1) * g, vi = p.beta2 * v[p.off[5] + i] + (1.0f - p.beta2) * g * g;
+            x = x - 0.001f * p.weight_decay * x - lr * (mi * c1) / (sqrt(vi * c2) + p.eps);
+            m[p.off[4] + i] = mi;
+            v[p.off[5] + i] = vi;
+            param[p.off[3] + i] = x;
+        }
+        store_act(w, p.off[6] + i, x);
+    }
+}
