@@ -5,6 +5,7 @@
 #ifndef SSA_BACKEND_H
 #define SSA_BACKEND_H
 
+#include "pool.h"
 #include "ssa/device.h"
 #include "ssa/ops.h"
 
@@ -58,6 +59,8 @@ struct ssa_backend {
     char     name[32];         /* canonical device name */
     char     description[784]; /* a name and a driver of dev_info */
     uint64_t memory_bytes, max_buffer_bytes;
+    pool    *pool;         /* the CPU's threads; NULL: a GPU */
+    int      threads;      /* of the host, as asked for when it was opened; 0: see pool_create */
     bool     has_f64;
     bool     widens_16bit; /* bf16 and f16 tensors take 4 bytes an element */
 };
@@ -77,8 +80,8 @@ double ssa_call_flops(const ssa_call *call);
  * fails with a sentence that names it (core/shadow.c). */
 ssa_status ssa_shadow_wrap(ssa_backend *device, ssa_backend **out, ssa_error *err);
 
-/* The CPU backend (core/cpu/backend.c). */
-ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err);
+/* The CPU backend (core/cpu/backend.c). threads: as for pool_create. */
+ssa_status ssa_cpu_backend_create(int threads, bool profile, ssa_backend **out, ssa_error *err);
 void       ssa_cpu_backend_use_portable(ssa_backend *be); /* kernels without AVX2 from here on */
 /* See ssa_open_options. */
 void ssa_cpu_backend_watch(ssa_backend *cpu, void (*selected)(void *user, const ssa_selection *from, int32_t *idx), void *user);

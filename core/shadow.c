@@ -210,7 +210,7 @@ ssa_status ssa_shadow_wrap(ssa_backend *device, ssa_backend **out, ssa_error *er
     be->base = *device; /* name and description too: a run may be checked for a while and go on unchecked with the same choices */
     be->base.vt = &vtable;
     be->device = device;
-    ssa_status s = ssa_cpu_backend_create(&be->cpu, err);
+    ssa_status s = ssa_cpu_backend_create(device->threads, false, &be->cpu, err);
     if (s) shadow_destroy(&be->base);
     else *out = &be->base;
     return s;

@@ -146,6 +146,23 @@ ssa_status vulkan_list(dev_info *infos, dev_limits *limits, int capacity, int *c
 ssa_status opencl_open(int index, const ssa_open_options *options, device **out, ssa_error *err);
 ssa_status opencl_list(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
 
+/* What an API says about its devices; none: why. */
+enum { PROBE_CAPACITY = 64 }; /* a host of eight cards in eight partitions each */
+typedef struct probe_found {
+    dev_info   info[PROBE_CAPACITY];
+    dev_limits limits[PROBE_CAPACITY];
+    int        count;
+    ssa_error  reason;
+} probe_found;
+typedef ssa_status probe_list(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
+
+/* Asks an API (host/probe.c). The first time, in a process of one thread, in a child with SSA_DRIVER_SECONDS (default 60; 0: not in a
+ * child): a driver that crashes or hangs is then a reason, SSA_ERR_RUNTIME. loader: the library that must not be loaded yet for that. */
+void probe(const char *api, const char *loader, probe_list *list, probe_found *out);
+
+/* The first device of a type, APIs in order. */
+bool probe_choose(const probe_found *found, int apis, dev_type type, int *api, int *index);
+
 /* Lowers limits by the environment variable SSA_LIMITS ("shared=16384,range=1048576,groups=64,push=128,subgroup=0,storage16=0,..."), then by
  * `more`, in the same words (NULL: nothing). */
 ssa_status limits_override(dev_limits *limits, const char *more, ssa_error *err);

@@ -6,39 +6,25 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CAPACITY = 64 }; /* a host of eight cards in eight partitions each */
-
-/* The devices of one API; why there are none, if so. */
-typedef struct {
-    const char *api;
-    ssa_status (*list)(dev_info *infos, dev_limits *limits, int capacity, int *count, ssa_error *err);
-    ssa_status (*open)(int index, const ssa_open_options *options, device **out, ssa_error *err);
-    dev_info    info[CAPACITY];
-    dev_limits  limits[CAPACITY];
-    int         count;
-    ssa_error   reason;
-} api;
-
 enum { VULKAN, OPENCL, APIS };
 
-static const api known[APIS] = {[VULKAN] = {.api = "vulkan", .list = vulkan_list, .open = vulkan_open},
-                                [OPENCL] = {.api = "opencl", .list = opencl_list, .open = opencl_open}};
+static const struct {
+    const char *name, *loader;
+    probe_list *list;
+    ssa_status (*open)(int index, const ssa_open_options *options, device **out, ssa_error *err);
+} api[APIS] = {[VULKAN] = {"vulkan", "libvulkan.so.1", vulkan_list, vulkan_open},
+               [OPENCL] = {"opencl", "libOpenCL.so.1", opencl_list, opencl_open}};
 
 /* Asks an API for its devices, once; a process that only uses one API never loads the other's drivers. */
-static void ask(api *a) {
-    if (a->count || a->reason.status) return;
-    if (a->list(a->info, a->limits, CAPACITY, &a->count, &a->reason)) a->count = 0;
-    if (a->count > CAPACITY) {
-        ssa_fail(&a->reason, SSA_ERR_UNSUPPORTED, "%d %s devices are more than the %d that are taken; its driver's own variables can hide some", a->count, a->api, CAPACITY);
-        a->count = 0;
-    }
+static void ask(probe_found *found, int i) {
+    if (!found[i].count && !found[i].reason.status) probe(api[i].name, api[i].loader, api[i].list, &found[i]);
 }
 
 /* -- opening ------------------------------------------------------------------------------------------------------------- */
 
 static ssa_status open_cpu(const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     ssa_backend *be;
-    SSA_TRY(ssa_cpu_backend_create(&be, err));
+    SSA_TRY(ssa_cpu_backend_create(options ? options->threads : 0, options && options->profile, &be, err));
     if (options && options->selected) ssa_cpu_backend_watch(be, options->selected, options->selected_user);
     return ssa_context_create(be, out, err);
 }
@@ -65,13 +51,13 @@ static ssa_status tune_mode(const ssa_open_options *options, ssa_tune_mode *out,
     return ssa_fail(err, SSA_ERR_INPUT, "SSA_TUNE is \"%.40s\", not off, use or search", text);
 }
 
-static ssa_status open_gpu(const api *a, int index, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+static ssa_status open_gpu(int i, int index, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     device      *dev;
     ssa_backend *be;
-    SSA_TRY(a->open(index, options, &dev, err));
+    SSA_TRY(api[i].open(index, options, &dev, err));
     if (options && options->compile_only && !dev->vt->compile_report) {
         dev->vt->destroy(dev);
-        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s devices cannot be opened to compile only", a->api);
+        return ssa_fail(err, SSA_ERR_UNSUPPORTED, "%s devices cannot be opened to compile only", api[i].name);
     }
     if (options) {
         dev->kernel_name = options->kernel_name;
@@ -90,32 +76,33 @@ static ssa_status open_gpu(const api *a, int index, const ssa_open_options *opti
         return s;
     }
     SSA_TRY(gpu_backend_create(dev, mode, &be, err));
+    be->threads = options ? options->threads : 0;
     if ((options && options->check) || (check && !strcmp(check, "1"))) SSA_TRY(ssa_shadow_wrap(be, &be, err));
     return ssa_context_create(be, out, err);
 }
 
-/* Vulkan before OpenCL, discrete before integrated; two GPUs of a kind: the first. Never a software driver. */
-static ssa_status open_auto(api apis[APIS], const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+/* Discrete before integrated, then Vulkan before OpenCL, two of a kind: the first. Never a software driver. */
+static ssa_status open_auto(probe_found *found, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     static const dev_type wanted[] = {DEV_DISCRETE, DEV_INTEGRATED};
-    for (int i = 0; i < APIS; i++) {
-        ask(&apis[i]);
-        for (int w = 0; w < 2; w++)
-            for (int k = 0; k < apis[i].count; k++)
-                if (apis[i].info[k].type == wanted[w]) return open_gpu(&apis[i], k, options, out, err);
-    }
+    int i, index;
+    for (int w = 0; w < 2; w++)
+        for (int apis = 1; apis <= APIS; apis++) { /* OpenCL is not asked where Vulkan has a discrete GPU */
+            ask(found, apis - 1);
+            if (probe_choose(found, apis, wanted[w], &i, &index)) return open_gpu(i, index, options, out, err);
+        }
     return open_cpu(options, out, err);
 }
 
 /* "no device NAME; there are cpu, vulkan:0 (llvmpipe ...), no opencl (...)" */
-static ssa_status no_device(api apis[APIS], const char *name, ssa_error *err) {
+static ssa_status no_device(probe_found *found, const char *name, ssa_error *err) {
     char text[sizeof err->text + 100] = "cpu"; /* what does not fit there, the sentence shows as cut */
     for (int i = 0; i < APIS; i++) {
-        ask(&apis[i]);
+        ask(found, i);
         size_t used = strlen(text);
-        if (!apis[i].count) snprintf(text + used, sizeof text - used, ", no %s (%.150s)", apis[i].api, apis[i].reason.text);
-        for (int k = 0; k < apis[i].count; k++) {
+        if (!found[i].count) snprintf(text + used, sizeof text - used, ", no %s (%.150s)", api[i].name, found[i].reason.text);
+        for (int k = 0; k < found[i].count; k++) {
             used = strlen(text);
-            snprintf(text + used, sizeof text - used, ", %s:%d (%.60s)", apis[i].api, k, apis[i].info[k].name);
+            snprintf(text + used, sizeof text - used, ", %s:%d (%.60s)", api[i].name, k, found[i].info[k].name);
         }
     }
     return ssa_fail(err, SSA_ERR_INPUT, "no device \"%.60s\"; there are auto, %s", name, text);
@@ -133,27 +120,26 @@ static bool names(const char *name, const char *api_name, long *index) {
     return !*end;
 }
 
-static ssa_status open_named(api apis[APIS], const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+static ssa_status open_named(probe_found *found, const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     long index;
     for (int i = 0; i < APIS; i++) {
-        api *a = &apis[i];
-        if (!names(name, a->api, &index)) continue;
-        ask(a);
-        if (index < a->count) return open_gpu(a, (int)index, options, out, err);
-        /* Not absent, but something the user can mend, such as SSA_LIMITS. */
-        if (a->reason.status == SSA_ERR_INPUT) return ssa_fail(err, SSA_ERR_INPUT, "%s", a->reason.text);
+        if (!names(name, api[i].name, &index)) continue;
+        ask(found, i);
+        if (index < found[i].count) return open_gpu(i, (int)index, options, out, err);
+        /* Not absent, but something the user can mend, such as SSA_LIMITS, or a driver that fails. */
+        if (found[i].reason.status == SSA_ERR_INPUT || found[i].reason.status == SSA_ERR_RUNTIME)
+            return ssa_fail(err, found[i].reason.status, "%s", found[i].reason.text);
     }
-    return no_device(apis, name, err);
+    return no_device(found, name, err);
 }
 
 ssa_status ssa_open(const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     *out = NULL;
     if (name && !strcmp(name, "cpu")) return open_cpu(options, out, err);
-    api *apis = malloc(sizeof known);
-    if (!apis) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
-    memcpy(apis, known, sizeof known);
-    ssa_status s = !name || !strcmp(name, "auto") ? open_auto(apis, options, out, err) : open_named(apis, name, options, out, err);
-    free(apis);
+    probe_found *found = calloc(APIS, sizeof *found);
+    if (!found) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
+    ssa_status s = !name || !strcmp(name, "auto") ? open_auto(found, options, out, err) : open_named(found, name, options, out, err);
+    free(found);
     return s;
 }
 
@@ -232,7 +218,7 @@ static cJSON *json_device(const dev_info *i, const dev_limits *l) {
 
 static bool of_api(const char *wanted, const char *name) { return !wanted || !strcmp(wanted, name); }
 
-static ssa_status print_json(FILE *out, const api apis[APIS], const char *wanted) {
+static ssa_status print_json(FILE *out, const probe_found *found, const char *wanted) {
     cJSON *list = cJSON_CreateArray();
     if (of_api(wanted, "cpu")) {
         cJSON *cpu = cJSON_CreateObject();
@@ -242,12 +228,12 @@ static ssa_status print_json(FILE *out, const api apis[APIS], const char *wanted
         cJSON_AddItemToArray(list, cpu);
     }
     for (int i = 0; i < APIS; i++) {
-        if (!of_api(wanted, apis[i].api)) continue;
-        for (int k = 0; k < apis[i].count; k++) cJSON_AddItemToArray(list, json_device(&apis[i].info[k], &apis[i].limits[k]));
-        if (apis[i].count) continue;
+        if (!of_api(wanted, api[i].name)) continue;
+        for (int k = 0; k < found[i].count; k++) cJSON_AddItemToArray(list, json_device(&found[i].info[k], &found[i].limits[k]));
+        if (found[i].count) continue;
         cJSON *none = cJSON_CreateObject();
-        cJSON_AddStringToObject(none, "api", apis[i].api);
-        cJSON_AddStringToObject(none, "unavailable", apis[i].reason.text);
+        cJSON_AddStringToObject(none, "api", api[i].name);
+        cJSON_AddStringToObject(none, "unavailable", found[i].reason.text);
         cJSON_AddItemToArray(list, none);
     }
     char *text = cJSON_Print(list);
@@ -261,25 +247,24 @@ static ssa_status print_json(FILE *out, const api apis[APIS], const char *wanted
 ssa_status ssa_list_devices(FILE *out, bool json) { return ssa_list_devices_of(NULL, out, json); }
 
 ssa_status ssa_list_devices_of(const char *wanted, FILE *out, bool json) {
-    api       *apis = malloc(sizeof known);
-    ssa_status s = SSA_OK;
+    probe_found *found = calloc(APIS, sizeof *found);
+    ssa_status   s = SSA_OK;
     char       memory[32];
-    if (!apis) return SSA_ERR_MEMORY;
-    memcpy(apis, known, sizeof known);
+    if (!found) return SSA_ERR_MEMORY;
     for (int i = 0; i < APIS; i++)
-        if (of_api(wanted, apis[i].api)) ask(&apis[i]);
-    if (json) s = print_json(out, apis, wanted);
+        if (of_api(wanted, api[i].name)) ask(found, i);
+    if (json) s = print_json(out, found, wanted);
     else {
         if (of_api(wanted, "cpu")) fprintf(out, "cpu: the reference, %ld processors, memory %s\n", sysconf(_SC_NPROCESSORS_ONLN),
                 size_text((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), memory));
         for (int i = 0; i < APIS; i++) {
-            if (!of_api(wanted, apis[i].api)) continue;
-            for (int k = 0; k < apis[i].count; k++) print_device(out, &apis[i].info[k], &apis[i].limits[k]);
-            if (!apis[i].count) fprintf(out, "%s: none (%s)\n", apis[i].api, apis[i].reason.text);
+            if (!of_api(wanted, api[i].name)) continue;
+            for (int k = 0; k < found[i].count; k++) print_device(out, &found[i].info[k], &found[i].limits[k]);
+            if (!found[i].count) fprintf(out, "%s: none (%s)\n", api[i].name, found[i].reason.text);
         }
     }
     for (int i = 0; i < APIS && !s; i++) /* not an absence, but something the user can mend */
-        if (apis[i].reason.status == SSA_ERR_INPUT) s = SSA_ERR_INPUT;
-    free(apis);
+        if (found[i].reason.status == SSA_ERR_INPUT) s = SSA_ERR_INPUT;
+    free(found);
     return fflush(out) || ferror(out) ? SSA_ERR_RUNTIME : s;
 }

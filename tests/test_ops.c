@@ -5,9 +5,9 @@
  *   SSA_TEST_VALIDATE=1                          Khronos validation on; a single message fails the test
  *   CK_RUN_CASE=rmsnorm                          one operation
  *   SSA_TEST_FULL=1                              the larger cases too */
+#include "context.h"
 #include "suite.h"
 #include "verify/verify.h"
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,9 +64,13 @@ static void conformance(ssa_op op) {
 #include "ssa/ops.def"
 #undef OP
 
+static ssa_context *repeated;
+
 static void set_threads(void *user, int i) {
     (void)user;
-    omp_set_num_threads(i + 1);
+    ssa_error err = {0};
+    pool_destroy(repeated->backend->pool);
+    ck_assert_msg(!pool_create(i + 1, &repeated->backend->pool, &err), "%s", err.text);
 }
 
 /* One, two and three threads. f32 alone: 16-bit operands run the same kernels. */
@@ -75,7 +79,8 @@ START_TEST(threads) {
     ssa_error err = {0};
     tally t = {0};
     verify_options o = {.dtypes = 1u << SSA_F32, .full = wanted("SSA_TEST_FULL"), .seed = 2};
-    ck_assert_msg(ssa_open("cpu", NULL, &ctx, &err) == SSA_OK, "%s", err.text);
+    ck_assert_msg(ssa_open("cpu", &(ssa_open_options){.threads = 3}, &ctx, &err) == SSA_OK, "%s", err.text);
+    repeated = ctx;
     ck_assert_msg(verify_repeat(ctx, &o, 3, set_threads, count, &t, &err) == SSA_OK, "%s", err.text);
     ssa_close(ctx);
     ck_assert_int_gt(t.rows, 100);

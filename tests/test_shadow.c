@@ -11,7 +11,7 @@ static ssa_error    err;
 
 static void setup(void) {
     memset(&err, 0, sizeof err);
-    ck_assert(!ssa_cpu_backend_create(&cpu, &err));
+    ck_assert(!ssa_cpu_backend_create(0, false, &cpu, &err));
 }
 
 static void teardown(void) { cpu->vt->destroy(cpu); }
@@ -221,7 +221,7 @@ START_TEST(wrapper) {
     ssa_tensor   x;
     ssa_program *p;
     float        host[8];
-    ck_assert(!ssa_cpu_backend_create(&device, &err) && !ssa_shadow_wrap(device, &be, &err) && !ssa_context_create(be, &ctx, &err));
+    ck_assert(!ssa_cpu_backend_create(0, false, &device, &err) && !ssa_shadow_wrap(device, &be, &err) && !ssa_context_create(be, &ctx, &err));
     ck_assert(!ssa_tensor_new(ctx, SSA_F32, &x, 8));
     ck_assert(!SSA_CALL(ctx, SSA_FILL, SSA_T(x), .value = 1));
     ssa_tensor y = ssa_view(x, 4, 4);
@@ -240,7 +240,7 @@ END_TEST
 /* Whatever a backend can be asked, the wrapper passes on: a member that the contract gets must be passed on too. */
 START_TEST(whole_contract) {
     ssa_backend *device, *be;
-    ck_assert(!ssa_cpu_backend_create(&device, &err) && !ssa_shadow_wrap(device, &be, &err));
+    ck_assert(!ssa_cpu_backend_create(0, false, &device, &err) && !ssa_shadow_wrap(device, &be, &err));
     void *member[sizeof *be->vt / sizeof(void *)];
     memcpy(member, be->vt, sizeof *be->vt);
     for (size_t i = 0; i < sizeof member / sizeof *member; i++) ck_assert_msg(member[i] != NULL, "member %zu of the backend contract is not passed on", i);
@@ -261,7 +261,7 @@ START_TEST(passes_on) {
     ssa_backend       *device, *be;
     ssa_backend_vtable with;
     char               names[32] = "";
-    ck_assert(!ssa_cpu_backend_create(&device, &err) && !ssa_shadow_wrap(device, &be, &err));
+    ck_assert(!ssa_cpu_backend_create(0, false, &device, &err) && !ssa_shadow_wrap(device, &be, &err));
     ck_assert_int_eq(be->vt->compile_report(be, NULL, NULL, &err), SSA_ERR_UNSUPPORTED); /* as the CPU itself answers */
     ssa_error_clear(&err);
     with = *device->vt;

@@ -8,10 +8,9 @@ pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
 file(GLOB VERIFY_SOURCES CONFIGURE_DEPENDS tools/verify/*.c)
 add_library(ssa_test_verify OBJECT ${VERIFY_SOURCES})
 target_include_directories(ssa_test_verify PUBLIC tools core/include)
-target_link_libraries(ssa_test_verify PUBLIC ssa_flags OpenMP::OpenMP_C)
+target_link_libraries(ssa_test_verify PUBLIC ssa_flags)
 
 # A compiler that hangs is named before the test's own timeout ends it (SSA_COMPILE_SECONDS).
-# Waiting threads sleep (OMP_WAIT_POLICY): spinning ones starve the software drivers' own threads, and other tests.
 
 # SSA_TEST_SLOW marks drivers on which whole models take minutes: tests keep to what is short there, unless SSA_TEST_FULL is set.
 # name of the lane -> LANE_name: its environment. Lanes exist where their driver's file does.
@@ -57,7 +56,7 @@ function(ssa_test name)
     endif()
     add_test(NAME ${test} COMMAND ${T_UNPARSED_ARGUMENTS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${T_TIMEOUT} LABELS ${lane}
-      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;SSA_COMPILE_SECONDS=200;OMP_WAIT_POLICY=passive;${LANE_${lane}};${T_ENV}")
+      ENVIRONMENT "SSA_CACHE_DIR=${CMAKE_BINARY_DIR}/test_cache;SSA_COMPILE_SECONDS=200;${LANE_${lane}};${T_ENV}")
   endforeach()
 endfunction()
 
@@ -119,3 +118,10 @@ ssa_test(lost ${CMAKE_SOURCE_DIR}/tests/lost.sh $<TARGET_FILE:ssa_command>)
 ssa_test(verify ${CMAKE_SOURCE_DIR}/tests/verify.sh $<TARGET_FILE:ssa_command>)
 ssa_test(wrong ${CMAKE_SOURCE_DIR}/tests/wrong.sh $<TARGET_FILE:ssa_command>)
 ssa_test(planted ${CMAKE_SOURCE_DIR}/tests/planted.sh $<TARGET_FILE:ssa_command>)
+
+# Libraries and drivers that fail, and the threads.
+foreach(kind crash hang)
+  add_library(driver_${kind} MODULE tests/drivers/${kind}.c)
+endforeach()
+ssa_test(libraries ${CMAKE_SOURCE_DIR}/tests/libraries.sh $<TARGET_FILE:ssa_command> $<TARGET_FILE:driver_crash> $<TARGET_FILE:driver_hang>)
+ssa_test(globals ${CMAKE_SOURCE_DIR}/tests/globals.sh $<TARGET_FILE:ssa_inside>)

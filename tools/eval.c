@@ -9,7 +9,7 @@
 
 typedef struct {
     const char *device, *path, *data, *top_k, *dtype_name;
-    int64_t     batch, seq, rows;
+    int64_t     threads, batch, seq, rows;
     double      val_fraction;
     bool        all, json;
     model_source source; /* what is evaluated */
@@ -163,6 +163,7 @@ int command_eval(int argc, char **argv) {
         {"--checkpoint", FLAG_STRING, &o.path, 0, 0, "folder with config.json and weights, or of a run, whose newest it is then (needed)"},
         {"--data", FLAG_STRING, &o.data, 0, 0, "text or token shards (default: what the run validates on)"},
         {"--device", FLAG_STRING, &o.device, 0, 0, "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default)"},
+        {"--threads", FLAG_I64, &o.threads, 0, 128, "of the CPU device (default 0: OMP_NUM_THREADS, else all processors)"},
         {"--top-k", FLAG_STRING, &o.top_k, 0, 0, "budgets of blocks to evaluate, e.g. 2,4,8 (default: the model's)"},
         {"--seq", FLAG_I64, &o.seq, 2, 1e7, "tokens a row (default: the run's, or 256)"},
         {"--batch", FLAG_I64, &o.batch, 1, 1e6, "rows at a time (default: the run's, or 8)"},
@@ -173,7 +174,7 @@ int command_eval(int argc, char **argv) {
         {"--json", FLAG_BOOL, &o.json, 0, 0, "print JSON"},
     };
     if (flags_parse(argc, argv, "eval --checkpoint DIR [options]", flags, sizeof flags / sizeof *flags, NULL, NULL, &err) || complete(&o, &err)) return complain(&err);
-    if (ssa_open(o.device, NULL, &ctx, &err)) return complain(&err);
+    if (ssa_open(o.device, &(ssa_open_options){.threads = (int)o.threads}, &ctx, &err)) return complain(&err);
     evaluate(ctx, &o, &err);
     ssa_close(ctx);
     return err.status ? complain(&err) : 0;

@@ -39,7 +39,7 @@ static int32_t draw(const float *logits, int64_t V, double temperature, int64_t 
 
 typedef struct {
     const char *device, *path, *prompt, *prompt_ids, *mode, *dtype_name;
-    int64_t     tokens, seq, top_k, seed;
+    int64_t     tokens, seq, top_k, seed, threads;
     double      temperature, top_p;
     model_source source;
     ssa_dtype   dtype;
@@ -152,10 +152,11 @@ int command_generate(int argc, char **argv) {
         {"--seq", FLAG_I64, &o.seq, 2, 1e7, "context length (default: the run's, or 256)"},
         {"--seed", FLAG_I64, &o.seed, 0, 9e15, "of the draws (default 1)"},
         {"--device", FLAG_STRING, &o.device, 0, 0, "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default)"},
+        {"--threads", FLAG_I64, &o.threads, 0, 128, "of the CPU device (default 0: OMP_NUM_THREADS, else all processors)"},
         {"--dtype", FLAG_STRING, &o.dtype_name, 0, 0, "f32, bf16 or f16 (default: the run's, or f32)"},
     };
     if (flags_parse(argc, argv, "generate --checkpoint DIR [options]", flags, sizeof flags / sizeof *flags, NULL, NULL, &err) || complete(&o, &err)) return complain(&err);
-    if (ssa_open(o.device, NULL, &ctx, &err)) return complain(&err);
+    if (ssa_open(o.device, &(ssa_open_options){.threads = (int)o.threads}, &ctx, &err)) return complain(&err);
     signals_catch("this token", false);
     generate(ctx, &o, &err);
     ssa_close(ctx);

@@ -69,7 +69,7 @@ int command_train(int argc, char **argv) {
     ssa_train_result result = {0};
     if (train_options(argc, argv, &c, &err)) return complain(&err);
     if (!c.dry_run && ssa_train_check(&c.options, &err)) return complain(&err);
-    if (ssa_open(c.device, &(ssa_open_options){.profile = c.profile, .check = c.check}, &ctx, &err)) return complain(&err);
+    if (ssa_open(c.device, &(ssa_open_options){.profile = c.profile, .check = c.check, .threads = c.threads}, &ctx, &err)) return complain(&err);
     if (c.dry_run) dry_run(ctx, &c.options, &err); else train(&c, ctx, &result, &err);
     ssa_close(ctx);
     return err.status ? complain(&err) : result.interrupted ? EXIT_INTERRUPTED : 0;

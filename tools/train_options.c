@@ -6,6 +6,7 @@
 /* The command's own options; they may stand in a config file as any other. config and defaults name files and are flags alone. */
 static const struct own { const char *name, *value, *help; bool flag_alone; } own[] = {
     {"device", "NAME", "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default)", false},
+    {"threads", "N", "of the CPU device, 0..128 (default 0: OMP_NUM_THREADS, else all processors)", false},
     {"resume", "DIR", "continue a run from its newest checkpoint, or from the checkpoint in DIR, with the run's options", false},
     {"config", "FILE", "options from a JSON object; flags override them", true},
     {"defaults", "FILE", "options from a JSON object, where nothing else says otherwise", true},
@@ -81,6 +82,14 @@ static ssa_status truth(const ssa_settings *s, const char *name, bool *to, ssa_e
     return !value || *to || !strcmp(value, "false") || !strcmp(value, "0") ? SSA_OK : ssa_fail(err, SSA_ERR_INPUT, "%s is %s, neither true nor false", name, value);
 }
 
+static ssa_status whole(const ssa_settings *s, const char *name, int most, int *to, ssa_error *err) {
+    const char *value = ssa_settings_get(s, name);
+    char       *end;
+    long        n = value ? strtol(value, &end, 10) : 0;
+    *to = (int)n;
+    return !value || (end != value && !*end && n >= 0 && n <= most) ? SSA_OK : ssa_fail(err, SSA_ERR_INPUT, "%s is %s, not a whole number from 0 to %d", name, value, most);
+}
+
 static ssa_status resolve(ssa_settings *s, train_command *c, ssa_error *err) {
     const char *others[OWN + 1] = {NULL};
     for (int i = 0, n = 0; i < OWN; i++)
@@ -89,6 +98,7 @@ static ssa_status resolve(ssa_settings *s, train_command *c, ssa_error *err) {
     SSA_TRY(text(s, "device", c->device, sizeof c->device, err));
     SSA_TRY(text(s, "resume", c->resume, sizeof c->resume, err));
     SSA_TRY(text(s, "where", c->where, sizeof c->where, err));
+    SSA_TRY(whole(s, "threads", 128, &c->threads, err));
     SSA_TRY(truth(s, "dry_run", &c->dry_run, err));
     SSA_TRY(truth(s, "profile", &c->profile, err));
     SSA_TRY(truth(s, "check", &c->check, err));

@@ -6,6 +6,7 @@
 
 typedef struct train_command {
     char              device[256], resume[SSA_PATH_CAPACITY], where[SSA_PATH_CAPACITY];
+    int               threads; /* see ssa_open_options */
     bool              dry_run, profile, check;
     ssa_train_options options;
     char              checkpoint[SSA_PATH_CAPACITY + 32]; /* to go on from; empty: a new run */

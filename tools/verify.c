@@ -51,8 +51,10 @@ static void usage(FILE *to) {
 static ssa_status parse(int argc, char **argv, const char *name, arguments *a, session *s, ssa_error *err) {
     char       line[160];
     double     budget = NAN;
+    int64_t    threads = 0;
     const flag flags[] = {
         {"--device", FLAG_STRING, &a->device, 0, 0, "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default; kernel: the file's API), several with commas, or all"},
+        {"--threads", FLAG_I64, &threads, 0, 128, "of the CPU (default 0: OMP_NUM_THREADS, else all processors)"},
         {"--filter", FLAG_STRING, &s->options.filter, 0, 0, "regular expression over \"op dtype case\""},
         {"--dtype", FLAG_STRING, &a->dtype, 0, 0, "f32, bf16 or f16 alone"},
         {"--quick", FLAG_BOOL, &a->quick, 0, 0, "the smaller cases (default)"},
@@ -90,6 +92,8 @@ static ssa_status parse(int argc, char **argv, const char *name, arguments *a, s
     if (s->options.filter && regcomp(&filter, s->options.filter, REG_EXTENDED | REG_NOSUB))
         return ssa_fail(err, SSA_ERR_INPUT, "filter \"%s\" is not a regular expression", s->options.filter);
     if (s->options.filter) regfree(&filter);
+    snprintf(line, sizeof line, "%d", (int)threads);
+    if (threads) setenv("OMP_NUM_THREADS", line, 1); /* read by every context, those of other work's processes too */
     if (s->limits) setenv("SSA_LIMITS", s->limits, 1); /* read by every device that is opened from here on */
     return SSA_OK;
 }

@@ -5,30 +5,30 @@
  * A skipped step leaves p, m and v; w is p as ever. */
 #include "simd.h"
 
-ssa_status CPU(adamw)(const cpu_args *a) {
-    const real *grad = REALS(0), *step = REALS(1), *clip = REALS(2);
-    real       *p = REALS(3), *m = REALS(4), *v = REALS(5), *w = REALS(6);
-    int64_t     E = ssa_numel(&a->call->t[0]);
-    real        lr = step[0], c1 = step[1], c2 = step[2], factor = clip[1];
-    real        b1 = (real)ATTR.beta1, b2 = (real)ATTR.beta2, eps = (real)ATTR.eps, decay = lr * (real)ATTR.weight_decay;
+static void update(const void *arg, pool_part part) {
+    const cpu_args *a = arg;
+    const real     *grad = REALS(0), *step = REALS(1), *clip = REALS(2);
+    real           *p = REALS(3), *m = REALS(4), *v = REALS(5), *w = REALS(6);
+    real            lr = step[0], c1 = step[1], c2 = step[2], factor = clip[1];
+    real            b1 = (real)ATTR.beta1, b2 = (real)ATTR.beta2, eps = (real)ATTR.eps, decay = lr * (real)ATTR.weight_decay;
     if (factor < 0) {
-#pragma omp parallel for simd
-        for (int64_t i = 0; i < E; i++) w[i] = p[i];
-        return SSA_OK;
-    }
-#pragma omp parallel for
-    for (int64_t first = 0; first < E; first += BLOCK) {
-        int64_t end = block_end(first, E);
 #pragma omp simd
-        for (int64_t i = first; i < end; i++) {
-            real g = grad[i] * factor;
-            real mi = b1 * m[i] + (1 - b1) * g, vi = b2 * v[i] + (1 - b2) * g * g;
-            real pi = p[i] - decay * p[i] - lr * (mi * c1) / (real_sqrt(vi * c2) + eps);
-            m[i] = mi;
-            v[i] = vi;
-            p[i] = pi;
-            w[i] = pi;
-        }
+        for (int64_t i = part.first; i < part.end; i++) w[i] = p[i];
+        return;
     }
+#pragma omp simd
+    for (int64_t i = part.first; i < part.end; i++) {
+        real g = grad[i] * factor;
+        real mi = b1 * m[i] + (1 - b1) * g, vi = b2 * v[i] + (1 - b2) * g * g;
+        real pi = p[i] - decay * p[i] - lr * (mi * c1) / (real_sqrt(vi * c2) + eps);
+        m[i] = mi;
+        v[i] = vi;
+        p[i] = pi;
+        w[i] = pi;
+    }
+}
+
+ssa_status CPU(adamw)(const cpu_args *a) {
+    pool_run(a->pool, ssa_numel(&a->call->t[0]), BLOCK, update, a);
     return SSA_OK;
 }

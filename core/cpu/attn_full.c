@@ -21,55 +21,69 @@ static int take(rows *r, const cpu_args *a, int64_t b, int64_t h, int64_t at, in
     return r->m;
 }
 
-ssa_status CPU(attn_full)(const cpu_args *a) {
-    const real *k = REALS(1), *v = REALS(2);
-    real       *o = REALS(3), *stat = REALS(4), scale = (real)ATTR.scale;
-    int64_t     B = DIM('B'), T = DIM('T'), H = DIM('H'), G = DIM('Q') / H, chunks = (T + CHUNK - 1) / CHUNK;
-    packing     pk = packing_of(B, T, H, DIM('D'), T);
-    int64_t     width = pk.per_block * KEYS, shared = packed_size(&pk);
-    real       *kt = a->scratch(a->owner, (size_t)(shared + omp_get_max_threads() * ROWS * width) * sizeof(real));
-    if (!kt) return ssa_fail(a->err, SSA_ERR_MEMORY, "attn_full: out of memory for the repacked keys");
-    pack(&pk, kt, k);
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t task = B * H * chunks - 1; task >= 0; task--) { /* the longest rows first */
+/* What the tasks share; `own` is each thread's scratch of `own_size` elements. */
+typedef struct { const cpu_args *a; packing pk; real *kt, *vt, *own; int64_t own_size, chunks; } repacked;
+
+static void forward(const void *arg, pool_part part) {
+    const repacked *p = arg;
+    const cpu_args *a = p->a;
+    real           *o = REALS(3), *stat = REALS(4), scale = (real)ATTR.scale, *scores = p->own + part.thread * p->own_size;
+    int64_t         B = DIM('B'), T = DIM('T'), H = DIM('H'), G = DIM('Q') / H;
+    for (int64_t i = part.first; i < part.end; i++) {
+        int64_t task = B * H * p->chunks - 1 - i; /* the longest rows first */
         int64_t b = task % (B * H) / H, h = task % H, first = task / (B * H) * CHUNK, end = least(T, first + CHUNK) * G;
         rows    r;
         for (int64_t at = first * G; at < end; at += r.m) {
             take(&r, a, b, h, at, end, o, stat, NULL);
-            attend(&r, &(span){0, 0, r.t[r.m - 1] + 1}, 1, &pk, kt, v, b, h, scale, kt + shared + omp_get_thread_num() * ROWS * width, width);
+            attend(&r, &(span){0, 0, r.t[r.m - 1] + 1}, 1, &p->pk, p->kt, REALS(2), b, h, scale, scores, p->own_size / ROWS);
         }
     }
+}
+
+ssa_status CPU(attn_full)(const cpu_args *a) {
+    int64_t  B = DIM('B'), T = DIM('T'), H = DIM('H');
+    repacked p = {.a = a, .pk = packing_of(B, T, H, DIM('D'), T), .chunks = (T + CHUNK - 1) / CHUNK};
+    int64_t  shared = packed_size(&p.pk);
+    p.own_size = ROWS * p.pk.per_block * KEYS;
+    p.kt = a->scratch(a->owner, (size_t)(shared + pool_threads(a->pool) * p.own_size) * sizeof(real));
+    if (!p.kt) return ssa_fail(a->err, SSA_ERR_MEMORY, "attn_full: out of memory for the repacked keys");
+    p.own = p.kt + shared;
+    pack(a->pool, &p.pk, p.kt, REALS(1));
+    pool_run(a->pool, B * H * p.chunks, 1, forward, &p);
     return SSA_OK;
 }
 
 /* p = exp(scale q.k - lse), ds = p (do.v - delta); dq (+)= scale sum_j ds k_j; dk (+)= scale sum ds q, dv (+)= sum p do over
  * the later queries and the group's heads. p is recomputed twice: once by query for dq, once by key for dk and dv. */
-ssa_status CPU(attn_full_bwd)(const cpu_args *a) {
-    const real *d_o = REALS(0), *q = REALS(1), *k = REALS(2), *v = REALS(3);
-    real       *stat = REALS(4), *dq = REALS(5), *dk = REALS(6), *dv = REALS(7), scale = (real)ATTR.scale;
-    int64_t     B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), G = Q / H, chunks = (T + CHUNK - 1) / CHUNK;
-    packing     pk = packing_of(B, T, H, D, T);
-    int64_t     shared = packed_size(&pk), own = 2 * KEYS * D; /* a thread's sums: dk and dv of a tile, or dq of ROWS rows */
-    real       *kt = a->scratch(a->owner, (size_t)(2 * shared + omp_get_max_threads() * own) * sizeof(real)), *vt = kt + shared;
-    if (!kt) return ssa_fail(a->err, SSA_ERR_MEMORY, "attn_full_bwd: out of memory for the repacked keys");
-    pack(&pk, kt, k);
-    pack(&pk, vt, v);
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t task = B * H * chunks - 1; task >= 0; task--) {
+static void backward_q(const void *arg, pool_part part) {
+    const repacked *p = arg;
+    const cpu_args *a = p->a;
+    const real     *d_o = REALS(0), *k = REALS(2);
+    real           *stat = REALS(4), *dq = REALS(5), scale = (real)ATTR.scale, *sums = p->own + part.thread * p->own_size;
+    int64_t         B = DIM('B'), T = DIM('T'), H = DIM('H'), G = DIM('Q') / H;
+    for (int64_t i = part.first; i < part.end; i++) {
+        int64_t task = B * H * p->chunks - 1 - i;
         int64_t b = task % (B * H) / H, h = task % H, first = task / (B * H) * CHUNK, end = least(T, first + CHUNK) * G;
         rows    r;
         for (int64_t at = first * G; at < end; at += r.m) {
             take(&r, a, b, h, at, end, dq, stat, d_o);
-            attend_dq(&r, &(span){0, 0, r.t[r.m - 1] + 1}, 1, &pk, kt, vt, k, b, h, scale, ATTR.accumulate, vt + shared + omp_get_thread_num() * own);
+            attend_dq(&r, &(span){0, 0, r.t[r.m - 1] + 1}, 1, &p->pk, p->kt, p->vt, k, b, h, scale, ATTR.accumulate, sums);
         }
     }
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t task = 0; task < B * H * pk.per_block; task++) { /* the first keys have the most queries */
+}
+
+static void backward_kv(const void *arg, pool_part part) {
+    const repacked *p = arg;
+    const cpu_args *a = p->a;
+    const real     *d_o = REALS(0), *q = REALS(1);
+    real           *stat = REALS(4), *dk = REALS(6), *dv = REALS(7), scale = (real)ATTR.scale, *sum_k = p->own + part.thread * p->own_size;
+    int64_t         B = DIM('B'), T = DIM('T'), Q = DIM('Q'), H = DIM('H'), D = DIM('D'), G = Q / H;
+    for (int64_t task = part.first; task < part.end; task++) { /* the first keys have the most queries */
         int64_t     b = task % (B * H) / H, h = task % H, tile = task / (B * H), first = tile * KEYS, keys = least(KEYS, T - first);
-        real       *sum_k = vt + shared + omp_get_thread_num() * own, *sum_v = sum_k + KEYS * D;
-        const real *kt_tile = packed_tile(&pk, kt, b, h, 0, tile), *vt_tile = packed_tile(&pk, vt, b, h, 0, tile);
+        real       *sum_v = sum_k + KEYS * D;
+        const real *kt_tile = packed_tile(&p->pk, p->kt, b, h, 0, tile), *vt_tile = packed_tile(&p->pk, p->vt, b, h, 0, tile);
         queue       w = {0};
-        memset(sum_k, 0, (size_t)own * sizeof(real));
+        memset(sum_k, 0, (size_t)p->own_size * sizeof(real));
         for (int64_t t = first; t < T; t++)
             for (int64_t g = 0; g < G; g++) {
                 int64_t row = (b * T + t) * Q + h * G + g;
@@ -78,7 +92,22 @@ ssa_status CPU(attn_full_bwd)(const cpu_args *a) {
                 if (++w.n == WAITING) flush(&w, sum_k, sum_v, first, keys, kt_tile, vt_tile, D, scale);
             }
         flush(&w, sum_k, sum_v, first, keys, kt_tile, vt_tile, D, scale);
-        store_tile(&pk, dk, dv, sum_k, sum_v, b, h, first, keys, scale, ATTR.accumulate);
+        store_tile(&p->pk, dk, dv, sum_k, sum_v, b, h, first, keys, scale, ATTR.accumulate);
     }
+}
+
+ssa_status CPU(attn_full_bwd)(const cpu_args *a) {
+    int64_t  B = DIM('B'), T = DIM('T'), H = DIM('H'), D = DIM('D');
+    repacked p = {.a = a, .pk = packing_of(B, T, H, D, T), .chunks = (T + CHUNK - 1) / CHUNK};
+    int64_t  shared = packed_size(&p.pk);
+    p.own_size = 2 * KEYS * D; /* a thread's sums: dk and dv of a tile, or dq of ROWS rows */
+    p.kt = a->scratch(a->owner, (size_t)(2 * shared + pool_threads(a->pool) * p.own_size) * sizeof(real));
+    if (!p.kt) return ssa_fail(a->err, SSA_ERR_MEMORY, "attn_full_bwd: out of memory for the repacked keys");
+    p.vt = p.kt + shared;
+    p.own = p.vt + shared;
+    pack(a->pool, &p.pk, p.kt, REALS(2));
+    pack(a->pool, &p.pk, p.vt, REALS(3));
+    pool_run(a->pool, B * H * p.chunks, 1, backward_q, &p);
+    pool_run(a->pool, B * H * p.pk.per_block, 1, backward_kv, &p);
     return SSA_OK;
 }

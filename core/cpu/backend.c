@@ -1,16 +1,10 @@
 /* The CPU backend: memory is host memory, a program is the list of its calls, a call is one kernel of the table. */
 #include "cpu.h"
 #include "program.h"
-#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include <time.h>
 #include <unistd.h>
-
-/* OpenBLAS's own call; another CBLAS is expected to be single-threaded. */
-extern void openblas_set_num_threads(int) __attribute__((weak));
 
 extern const cpu_kernel cpu_table_f32[SSA_OP_COUNT], cpu_table_f64[SSA_OP_COUNT];
 #ifdef SSA_CPU_V3
@@ -27,6 +21,9 @@ typedef struct {
     size_t            scratch_bytes, widened_bytes;
     void            (*selected)(void *user, const ssa_selection *from, int32_t *idx); /* or NULL */
     void             *selected_user;
+    blas              blas;
+    bool              profile;
+    ssa_profile_row   rows[SSA_OP_COUNT];
 } cpu_backend;
 
 enum { ALIGN = 64 };
@@ -84,9 +81,9 @@ static void *scratch(void *owner, size_t bytes) {
 /* 16-bit operands: float copies around an f32 kernel. */
 static bool narrow(const ssa_tensor *t) { return t->dtype == SSA_BF16 || t->dtype == SSA_F16; }
 
-static ssa_status execute(cpu_backend *be, const ssa_call *call, ssa_error *err) {
+static ssa_status compute(cpu_backend *be, const ssa_call *call, ssa_error *err) {
     ssa_op_info info;
-    cpu_args    a = {.call = call, .scratch = scratch, .owner = be, .err = err};
+    cpu_args    a = {.call = call, .scratch = scratch, .owner = be, .pool = be->base.pool, .blas = &be->blas, .err = err};
     size_t      bytes = 0;
     ssa_op_describe(call->op, &info);
     for (int i = 0; i < call->count; i++)
@@ -114,6 +111,35 @@ static ssa_status execute(cpu_backend *be, const ssa_call *call, ssa_error *err)
     for (int i = 0; i < call->count; i++) {
         const ssa_tensor *t = &call->t[i];
         if (narrow(t) && info.operand[i].out) ssa_from_f32(address(t->buffer, t->offset), t->dtype, a.p[i], ssa_numel(t));
+    }
+    return SSA_OK;
+}
+
+static double nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static ssa_status execute(cpu_backend *be, const ssa_call *call, ssa_error *err) {
+    if (!be->profile) return compute(be, call, err);
+    double           start = nanoseconds();
+    ssa_status       s = compute(be, call, err);
+    ssa_profile_row *row = &be->rows[call->op];
+    row->launches++;
+    row->ns += nanoseconds() - start;
+    return s;
+}
+
+/* Only operations that ran, and from the beginning the next time. */
+static ssa_status cpu_profile(ssa_backend *backend, ssa_profile_row *rows, int capacity, int *count, ssa_error *err) {
+    (void)err;
+    cpu_backend *be = (cpu_backend *)backend;
+    *count = 0;
+    for (int op = 0; op < SSA_OP_COUNT; op++) {
+        ssa_profile_row *row = &be->rows[op];
+        if (row->launches && *count < capacity) rows[(*count)++] = (ssa_profile_row){ssa_op_name((ssa_op)op), row->launches, row->ns};
+        *row = (ssa_profile_row){0};
     }
     return SSA_OK;
 }
@@ -148,6 +174,7 @@ static ssa_status cpu_wait(ssa_backend *be, ssa_error *err) { (void)be, (void)er
 static void cpu_destroy(ssa_backend *backend) {
     cpu_backend *be = (cpu_backend *)backend;
     program_free(be->recording);
+    pool_destroy(be->base.pool);
     free(be->scratch);
     free(be->widened);
     free(be);
@@ -155,7 +182,7 @@ static void cpu_destroy(ssa_backend *backend) {
 
 static const ssa_backend_vtable vtable = {
     .alloc = cpu_alloc, .free = cpu_free, .write = cpu_write, .read = cpu_read, .run = cpu_run, .record_begin = cpu_record_begin,
-    .record_end = cpu_record_end, .replay = cpu_replay, .program_free = cpu_program_free, .wait = cpu_wait, .destroy = cpu_destroy,
+    .record_end = cpu_record_end, .replay = cpu_replay, .program_free = cpu_program_free, .wait = cpu_wait, .profile = cpu_profile, .destroy = cpu_destroy,
 };
 
 void ssa_cpu_backend_watch(ssa_backend *cpu, void (*selected)(void *user, const ssa_selection *from, int32_t *idx), void *user) {
@@ -164,15 +191,17 @@ void ssa_cpu_backend_watch(ssa_backend *cpu, void (*selected)(void *user, const 
     be->selected_user = user;
 }
 
-ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err) {
+ssa_status ssa_cpu_backend_create(int threads, bool profile, ssa_backend **out, ssa_error *err) {
     cpu_backend *be = calloc(1, sizeof *be);
     if (!be) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the CPU backend");
     const char *variant = "portable code";
-    int         threads = 1;
-    if (openblas_set_num_threads) openblas_set_num_threads(1); /* tiles run in parallel instead: see matmul.c */
-#ifdef _OPENMP
-    threads = omp_get_max_threads();
-#endif
+    ssa_status  s = pool_create(threads, &be->base.pool, err);
+    if (!s) s = blas_open(&be->blas, pool_threads(be->base.pool), err);
+    if (s) {
+        cpu_destroy(&be->base);
+        return s;
+    }
+    be->profile = profile;
     be->f32 = cpu_table_f32;
 #ifdef SSA_CPU_V3
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !getenv("SSA_CPU_PORTABLE")) {
@@ -181,11 +210,12 @@ ssa_status ssa_cpu_backend_create(ssa_backend **out, ssa_error *err) {
     }
 #endif
     be->base.vt = &vtable;
+    be->base.threads = threads;
     be->base.has_f64 = true;
     be->base.memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     be->base.max_buffer_bytes = be->base.memory_bytes;
     snprintf(be->base.name, sizeof be->base.name, "cpu");
-    snprintf(be->base.description, sizeof be->base.description, "CPU, %d threads, %s", threads, variant);
+    snprintf(be->base.description, sizeof be->base.description, "CPU, %d threads, %s", pool_threads(be->base.pool), variant);
     *out = &be->base;
     return SSA_OK;
 }

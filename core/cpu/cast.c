@@ -2,18 +2,21 @@
  * to do here is f32 and f64 in any combination. */
 #include "cpu.h"
 
-ssa_status CPU(cast)(const cpu_args *a) {
-    int64_t       E = ssa_numel(&a->call->t[0]);
-    bool          x64 = a->call->t[0].dtype == SSA_F64, y64 = a->call->t[1].dtype == SSA_F64;
-    const float  *xf = a->p[0];
-    const double *xd = a->p[0];
-    float        *yf = a->p[1];
-    double       *yd = a->p[1];
-#pragma omp parallel for
-    for (int64_t i = 0; i < E; i++) {
+static void cast(const void *arg, pool_part part) {
+    const cpu_args *a = arg;
+    bool            x64 = a->call->t[0].dtype == SSA_F64, y64 = a->call->t[1].dtype == SSA_F64;
+    const float    *xf = a->p[0];
+    const double   *xd = a->p[0];
+    float          *yf = a->p[1];
+    double         *yd = a->p[1];
+    for (int64_t i = part.first; i < part.end; i++) {
         double v = x64 ? xd[i] : (double)xf[i];
         if (y64) yd[i] = v;
         else yf[i] = (float)v;
     }
+}
+
+ssa_status CPU(cast)(const cpu_args *a) {
+    pool_run(a->pool, ssa_numel(&a->call->t[0]), BLOCK, cast, a);
     return SSA_OK;
 }

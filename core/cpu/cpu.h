@@ -5,6 +5,8 @@
 #define SSA_CPU_H
 
 #include "backend.h"
+#include "cpu/blas.h"
+#include "pool.h"
 #include <math.h>
 #include <string.h>
 
@@ -13,6 +15,8 @@ typedef struct cpu_args {
     void           *p[SSA_MAX_OPERANDS]; /* operands in the row's order: real* or int32_t* */
     void         *(*scratch)(void *owner, size_t bytes); /* grows and returns the backend's scratch; one use a call; NULL: out of memory */
     void           *owner;
+    pool           *pool; /* runs a kernel's loops; a body's argument is `a`, or a struct that holds it */
+    const blas     *blas;
     ssa_error      *err;
 } cpu_args;
 
@@ -35,12 +39,18 @@ typedef REAL real;
 #define real_log(x)  (sizeof(real) == 4 ? (real)logf((float)(x)) : (real)log((double)(x)))
 #define real_sqrt(x) (sizeof(real) == 4 ? (real)sqrtf((float)(x)) : (real)sqrt((double)(x)))
 
+/* Loops over elements run in pieces of BLOCK, over rows of C elements in pieces of about as many: a piece is worth the handing out.
+ * The bounds are fixed: where a thread's share ended, the compiler's vector code would give way to its scalar code, and the two may
+ * round differently. */
+enum { BLOCK = 1 << 12 };
+static inline int64_t rows_of(int64_t C) { return C < BLOCK ? BLOCK / C : 1; }
+
 static inline real sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
 
 /* C (+)= op(A) op(B) for one row-major matrix, in fixed tiles of single-threaded BLAS calls (core/cpu/matmul.c).
  * lda, ldb, ldc: elements from one stored row to the next. */
-void CPU(gemm)(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, real alpha, const real *A, int64_t lda, const real *B, int64_t ldb,
-               bool accumulate, real *C, int64_t ldc);
+void CPU(gemm)(const cpu_args *a, bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, const real *A, int64_t lda, const real *B,
+               int64_t ldb, bool accumulate, real *C, int64_t ldc);
 
 #endif
 #endif

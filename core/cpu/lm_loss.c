@@ -5,11 +5,15 @@
 
 enum { PIECE = 1 << 24, FEWEST_ROWS = 64 };
 
-typedef struct { real *logits, *max, *sum, *at_target; int64_t rows, columns; } pieces;
+typedef struct { const cpu_args *a; real *logits, *max, *sum, *at_target; int64_t rows, columns; } pieces;
+
+/* A piece of the logits: m vocabulary entries from v for the rows from r. */
+typedef struct { const pieces *p; int64_t r, v, m; } piece;
 
 /* Whole rows while at least FEWEST_ROWS of them fit: then the gradient need not compute the logits again. */
 static ssa_status make_pieces(const cpu_args *a, pieces *p) {
     int64_t R = DIM('R'), V = DIM('V');
+    p->a = a;
     p->rows = PIECE / V > FEWEST_ROWS ? PIECE / V : FEWEST_ROWS;
     if (p->rows > R) p->rows = R;
     p->columns = PIECE / p->rows < V ? PIECE / p->rows : V;
@@ -22,17 +26,21 @@ static ssa_status make_pieces(const cpu_args *a, pieces *p) {
     return SSA_OK;
 }
 
-/* The logits of n rows from r and m vocabulary entries from v. */
-static void project(const cpu_args *a, const pieces *p, int64_t r, int64_t n, int64_t v, int64_t m) {
-    int64_t C = DIM('C');
-    CPU(gemm)(false, true, n, m, C, 1, REALS(0) + r * C, C, REALS(1) + v * C, C, false, p->logits, m);
+/* The logits of a piece, n rows of them. */
+static void project(const piece *at, int64_t n) {
+    const cpu_args *a = at->p->a;
+    int64_t         C = DIM('C');
+    CPU(gemm)(a, false, true, n, at->m, C, REALS(0) + at->r * C, C, REALS(1) + at->v * C, C, false, at->p->logits, at->m);
 }
 
 /* Streaming log-sum-exp (Milakov & Gimelshein 2018): takes a piece into max and sum; v = 0 starts. */
-static void take_in(const cpu_args *a, const pieces *p, int64_t r, int64_t n, int64_t v, int64_t m) {
-    const int32_t *target = INTS(2) + r;
-#pragma omp parallel for
-    for (int64_t i = 0; i < n; i++) {
+static void take_in(const void *arg, pool_part part) {
+    const piece    *at = arg;
+    const pieces   *p = at->p;
+    const cpu_args *a = p->a;
+    const int32_t  *target = INTS(2) + at->r;
+    int64_t         v = at->v, m = at->m;
+    for (int64_t i = part.first; i < part.end; i++) {
         const real *logit = p->logits + i * m;
         real        before = v ? p->max[i] : logit[0], max = before;
         double      sum = 0;
@@ -59,9 +67,9 @@ ssa_status CPU(lm_loss)(const cpu_args *a) {
     for (int64_t r = 0; r < R; r += p.rows) {
         int64_t n = R - r < p.rows ? R - r : p.rows;
         for (int64_t v = 0; v < V; v += p.columns) {
-            int64_t m = V - v < p.columns ? V - v : p.columns;
-            project(a, &p, r, n, v, m);
-            take_in(a, &p, r, n, v, m);
+            piece at = {&p, r, v, V - v < p.columns ? V - v : p.columns};
+            project(&at, n);
+            pool_run(a->pool, n, rows_of(at.m), take_in, &at);
         }
         write_loss(a, &p, r, n, REALS(3));
     }
@@ -69,11 +77,14 @@ ssa_status CPU(lm_loss)(const cpu_args *a) {
 }
 
 /* dlogits = scale * (softmax - onehot), in place of the logits. */
-static void differentiate(const cpu_args *a, const pieces *p, int64_t r, int64_t n, int64_t v, int64_t m) {
-    const int32_t *target = INTS(2) + r;
-    real           scale = (real)ATTR.scale;
-#pragma omp parallel for
-    for (int64_t i = 0; i < n; i++) {
+static void differentiate(const void *arg, pool_part part) {
+    const piece    *at = arg;
+    const pieces   *p = at->p;
+    const cpu_args *a = p->a;
+    const int32_t  *target = INTS(2) + at->r;
+    int64_t         v = at->v, m = at->m;
+    real            scale = (real)ATTR.scale;
+    for (int64_t i = part.first; i < part.end; i++) {
         real *logit = p->logits + i * m, max = p->max[i], factor = scale / p->sum[i];
         if (target[i] < 0 || target[i] >= DIM('V')) {
             memset(logit, 0, (size_t)m * sizeof(real));
@@ -94,17 +105,18 @@ ssa_status CPU(lm_loss_grad)(const cpu_args *a) {
     for (int64_t r = 0; r < R; r += p.rows) {
         int64_t n = R - r < p.rows ? R - r : p.rows;
         for (int64_t v = 0; v < V; v += p.columns) {
-            int64_t m = V - v < p.columns ? V - v : p.columns;
-            project(a, &p, r, n, v, m);
-            take_in(a, &p, r, n, v, m);
+            piece at = {&p, r, v, V - v < p.columns ? V - v : p.columns};
+            project(&at, n);
+            pool_run(a->pool, n, rows_of(at.m), take_in, &at);
         }
         write_loss(a, &p, r, n, REALS(3));
         for (int64_t v = 0; v < V; v += p.columns) {
             int64_t m = V - v < p.columns ? V - v : p.columns;
-            if (p.columns < V) project(a, &p, r, n, v, m);
-            differentiate(a, &p, r, n, v, m);
-            CPU(gemm)(false, false, n, C, m, 1, p.logits, m, w + v * C, C, v > 0, dh + r * C, C);
-            CPU(gemm)(true, false, m, C, n, 1, p.logits, m, h + r * C, C, ATTR.accumulate || r > 0, dw + v * C, C);
+            piece   at = {&p, r, v, m};
+            if (p.columns < V) project(&at, n);
+            pool_run(a->pool, n, rows_of(m), differentiate, &at);
+            CPU(gemm)(a, false, false, n, C, m, p.logits, m, w + v * C, C, v > 0, dh + r * C, C);
+            CPU(gemm)(a, true, false, m, C, n, p.logits, m, h + r * C, C, ATTR.accumulate || r > 0, dw + v * C, C);
         }
     }
     return SSA_OK;

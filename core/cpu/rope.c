@@ -4,13 +4,13 @@
  * inverse rotates back (s -> -s), which is the backward pass. y may be x. */
 #include "cpu.h"
 
-ssa_status CPU(rope)(const cpu_args *a) {
-    const real *x = REALS(0), *cos_sin = REALS(1);
-    real       *y = REALS(2);
-    int64_t     rows = DIM('B') * DIM('T'), T = DIM('T'), Q = DIM('Q'), D = DIM('D'), half = D / 2;
-    real        sign = ATTR.inverse ? -1 : 1;
-#pragma omp parallel for
-    for (int64_t r = 0; r < rows; r++) {
+static void rotate(const void *arg, pool_part part) {
+    const cpu_args *a = arg;
+    const real     *x = REALS(0), *cos_sin = REALS(1);
+    real           *y = REALS(2);
+    int64_t         T = DIM('T'), Q = DIM('Q'), D = DIM('D'), half = D / 2;
+    real            sign = ATTR.inverse ? -1 : 1;
+    for (int64_t r = part.first; r < part.end; r++) {
         const real *c = cos_sin + (ATTR.position + r % T) * D, *s = c + half;
         for (int64_t q = 0; q < Q; q++) {
             const real *xq = x + (r * Q + q) * D;
@@ -23,5 +23,9 @@ ssa_status CPU(rope)(const cpu_args *a) {
             }
         }
     }
+}
+
+ssa_status CPU(rope)(const cpu_args *a) {
+    pool_run(a->pool, DIM('B') * DIM('T'), rows_of(DIM('Q') * DIM('D')), rotate, a);
     return SSA_OK;
 }

@@ -22,9 +22,4 @@ static inline float simd_expf(float x) {
 #define simd_exp(x) (sizeof(real) == 4 ? (real)simd_expf((float)(x)) : (real)exp((double)(x)))
 static inline real simd_sigmoid(real x) { return 1 / (1 + simd_exp(-x)); }
 
-/* Elementwise loops run in parallel over blocks of fixed bounds: where a thread's share ends, the compiler's vector code gives
- * way to its scalar code, and the two may round differently. */
-enum { BLOCK = 1 << 12 };
-static inline int64_t block_end(int64_t first, int64_t n) { return n - first < BLOCK ? n : first + BLOCK; }
-
 #endif

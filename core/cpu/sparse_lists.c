@@ -3,12 +3,12 @@
  * ascending. Slots < 0 or of blocks that start after t are skipped. */
 #include "cpu.h"
 
-ssa_status CPU(sparse_lists)(const cpu_args *a) {
-    const int32_t *idx = INTS(0);
-    int32_t       *lists = INTS(1);
-    int64_t        B = DIM('B'), T = DIM('T'), S = DIM('S'), K = DIM('K'), L = DIM('L'), N = L - 1 - T * K, block = ATTR.block_size;
-#pragma omp parallel for
-    for (int64_t bs = 0; bs < B * S; bs++) {
+static void invert(const void *arg, pool_part part) {
+    const cpu_args *a = arg;
+    const int32_t  *idx = INTS(0);
+    int32_t        *lists = INTS(1);
+    int64_t         T = DIM('T'), S = DIM('S'), K = DIM('K'), L = DIM('L'), N = L - 1 - T * K, block = ATTR.block_size;
+    for (int64_t bs = part.first; bs < part.end; bs++) {
         int32_t *next = lists + bs * L, *entries = next + N + 1;
         for (int64_t i = 0; i <= N; i++) next[i] = 0;
         for (int pass = 0; pass < 2; pass++) { /* count into next[i + 1]; then next[i] is where block i's next entry goes */
@@ -26,5 +26,9 @@ ssa_status CPU(sparse_lists)(const cpu_args *a) {
         for (int64_t i = N; i > 0; i--) next[i] = next[i - 1]; /* each has moved to its end, the next one's start */
         next[0] = 0;
     }
+}
+
+ssa_status CPU(sparse_lists)(const cpu_args *a) {
+    pool_run(a->pool, DIM('B') * DIM('S'), 1, invert, a);
     return SSA_OK;
 }

@@ -5,12 +5,6 @@
 #define SSA_CPU_TILES_H
 
 #include "cpu.h"
-#ifdef _OPENMP
-#include <omp.h>
-#else
-static inline int omp_get_thread_num(void) { return 0; }
-static inline int omp_get_max_threads(void) { return 1; }
-#endif
 
 typedef real vec __attribute__((vector_size(32)));
 typedef real vec_at __attribute__((vector_size(32), aligned(sizeof(real)), may_alias)); /* the same in memory, unaligned */
@@ -110,16 +104,23 @@ INLINE const real *packed_tile(const packing *k, const real *packed, int64_t b, 
 }
 
 /* x: [B,T,H,D] -> packed */
-static inline void pack(const packing *k, real *packed, const real *x) {
-#pragma omp parallel for collapse(2)
-    for (int64_t bh = 0; bh < k->B * k->H; bh++)
-        for (int64_t tile = 0; tile < k->blocks * k->per_block; tile++) {
-            int64_t b = bh / k->H, h = bh % k->H, start = tile % k->per_block * KEYS;
-            int64_t first = tile / k->per_block * k->block + start, n = least(least(k->block - start, k->T - first), KEYS);
-            real   *out = packed + (bh * k->blocks * k->per_block + tile) * k->D * KEYS;
-            for (int64_t d = 0; d < k->D; d++)
-                for (int64_t j = 0; j < KEYS; j++) out[d * KEYS + j] = j < n ? x[((b * k->T + first + j) * k->H + h) * k->D + d] : 0;
-        }
+typedef struct to_pack { const packing *k; real *packed; const real *x; } to_pack;
+
+static inline void pack_tiles(const void *arg, pool_part part) {
+    const to_pack *p = arg;
+    const packing *k = p->k;
+    int64_t        tiles = k->blocks * k->per_block; /* a head's */
+    for (int64_t i = part.first; i < part.end; i++) {
+        int64_t b = i / tiles / k->H, h = i / tiles % k->H, tile = i % tiles, start = tile % k->per_block * KEYS;
+        int64_t first = tile / k->per_block * k->block + start, n = least(least(k->block - start, k->T - first), KEYS);
+        real   *out = p->packed + i * k->D * KEYS;
+        for (int64_t d = 0; d < k->D; d++)
+            for (int64_t j = 0; j < KEYS; j++) out[d * KEYS + j] = j < n ? p->x[((b * k->T + first + j) * k->H + h) * k->D + d] : 0;
+    }
+}
+
+static inline void pack(pool *threads, const packing *k, real *packed, const real *x) {
+    pool_run(threads, k->B * k->H * k->blocks * k->per_block, rows_of(k->D * KEYS), pack_tiles, &(to_pack){k, packed, x});
 }
 
 /* A run of keys: the first `count` of a block. */

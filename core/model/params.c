@@ -1,5 +1,7 @@
 /* Parameters: names and places, first values. */
 #include "model.h"
+#include "../context.h"
+#include "pool.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,18 +130,34 @@ ssa_status params_array(ssa_model *m, int64_t n, float **out) {
     return *out ? SSA_OK : ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory: %lld bytes for a parameter", (long long)n * 4);
 }
 
-ssa_status ssa_model_init(ssa_model *m, uint64_t seed) {
+/* Normal values, element by element from the generator's counter: the same whatever the threads. */
+typedef struct { float *values; uint64_t seed, stream; double range; } drawing;
+
+static void draw(const void *arg, pool_part part) {
+    const drawing *d = arg;
+    for (int64_t e = part.first; e < part.end; e++) d->values[e] = (float)(d->range * ssa_normal(d->seed, d->stream, (uint64_t)e));
+}
+
+static ssa_status init(ssa_model *m, uint64_t seed, pool *threads) {
+    enum { BLOCK = 1 << 12 };
     for (int i = 0; i < m->param_count; i++) {
         int64_t    n = m->params[i].info.shape[0] * m->params[i].info.shape[1];
         float     *values;
         SSA_TRY(params_array(m, n, &values));
         bool matrix = m->params[i].info.decay;
-#pragma omp parallel for
-        for (int64_t e = 0; e < n; e++)
-            values[e] = matrix ? (float)(m->config.initializer_range * ssa_normal(seed, SSA_STREAM_WEIGHTS + (uint64_t)i, (uint64_t)e)) : 1.0f;
+        if (matrix) pool_run(threads, n, BLOCK, draw, &(drawing){values, seed, SSA_STREAM_WEIGHTS + (uint64_t)i, m->config.initializer_range});
+        else for (int64_t e = 0; e < n; e++) values[e] = 1;
         ssa_status s = ssa_write_f32(m->ctx, params_home(m, i), values);
         free(values);
         SSA_TRY(s);
     }
     return params_changed(m);
+}
+
+ssa_status ssa_model_init(ssa_model *m, uint64_t seed) {
+    pool *threads;
+    SSA_TRY(pool_create(m->ctx->backend->threads, &threads, ssa_context_error(m->ctx)));
+    ssa_status s = init(m, seed, threads);
+    pool_destroy(threads);
+    return s;
 }

@@ -139,7 +139,7 @@ static ssa_status result_on_cpu(const bench *of, float **out, ssa_error *err) {
     ssa_backend *cpu;
     bench        b = {.t = of->t, .call = of->call, .info = of->info};
     tuner        stand_in = {0};
-    SSA_TRY(ssa_cpu_backend_create(&cpu, err));
+    SSA_TRY(ssa_cpu_backend_create(0, false, &cpu, err));
     stand_in.backend = cpu;
     b.t = &stand_in;
     for (int i = 0; i < b.call.count; i++) b.call.t[i].buffer = NULL;

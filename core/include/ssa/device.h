@@ -14,6 +14,8 @@ typedef enum { SSA_TUNE_AUTO, SSA_TUNE_OFF, SSA_TUNE_USE, SSA_TUNE_SEARCH } ssa_
 typedef struct ssa_open_options {
     bool validate;  /* Vulkan: enable the Khronos validation layer (core and synchronization); its messages are failures */
     bool profile;   /* collect device times per operation, see ssa_profile_read */
+    int  threads;   /* of the CPU device, 1..128, the caller's included; 0: the environment's OMP_NUM_THREADS, else the processors that
+                     * the process may use. Results do not depend on it. They sleep while there is nothing to do. */
     bool check;     /* run every operation on the CPU too and fail at the first that differs, naming it; also by the environment
                      * variable SSA_CHECK=1. Slow, and takes the memory twice. The CPU itself is not checked. */
     bool compile_only; /* Vulkan: kernels are compiled, nothing is allocated or run, reads give zeros; see ssa_compile_report */
