@@ -1,5 +1,5 @@
 // fill: y = a bit pattern, of 4 bytes where ACT is 0 (f32, i32), else of 2.
-//   0 y [n] out
+//   0 y [n] out, word_t
 //   push: n, bits
 //   workgroup WG, EACH elements a work-item; no local memory; no subgroup use
 #include "common.h"

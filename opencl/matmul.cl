@@ -2,14 +2,14 @@
 // Group z is a matrix of the batch times a range of K: z = matrix * splits + range, ranges are k_range long. With more than
 // one range the launch writes partial products, c [batch * splits, M, N], and matmul_sum adds them up.
 //   0 a [M, K] ([K, M] if TRANS_A), rows lda apart, in   1 b [K, N] ([N, K] if TRANS_B), rows ldb apart, in
-//   2 c [M, N], rows ldc apart, in, out, of type ACT2    3 a once more, read as f32 where A_F32 is 1 (b alone is of type ACT)
+//   2 c [M, N], rows ldc apart, in, out, of type ACT2   3 a32: a once more, in, f32, read where A_F32 is 1 (b alone is of type ACT)
 //   push: M, N, K, lda, ldb, ldc, stride_a, stride_b (from matrix to matrix), stride_c (from group z to z + 1), splits, k_range,
 //         accumulate (1: add to c)
 //   groups ceil(N / TILE), ceil(M / TILE), batch * splits; workgroup WG = (TILE / EACH)^2
-//   local memory 8 * DEPTH * (TILE + PAD) bytes (8448 for 64, 8320 for 128); no subgroup use
+//   local memory 8 * DEPTH * (TILE + 32 / DEPTH) bytes (8448 for 64 and for 128, 4352 for 32); no subgroup use
 // A step loads TILE x DEPTH of a and b, lanes along the stored rows so that loads coalesce, and keeps both with k outermost.
 // A work-item owns EACH x EACH elements, TILE / EACH apart: neighbours then read neighbouring words of local memory, and PAD
-// spreads the transposing stores over the 32 banks. Loops over what it owns are unrolled, or sum ends up in memory.
+// spreads the transposing stores over the 32 banks.
 #include "common.h"
 typedef struct { uint off[8]; uint M, N, K, lda, ldb, ldc, stride_a, stride_b, stride_c, splits, k_range, accumulate; } push;
 #define ACROSS (TILE / EACH)
@@ -27,7 +27,7 @@ void matmul(__global const act_t *a, __global const act_t *b, __global act2_t *c
     __local float a_tile[DEPTH * PITCH], b_tile[DEPTH * PITCH];
     uint z = (uint)get_group_id(2), matrix = z / p.splits, k_first = z % p.splits * p.k_range, k_end = min(p.K, k_first + p.k_range);
     uint m_first = (uint)get_group_id(1) * TILE, n_first = (uint)get_group_id(0) * TILE, row = LANE / ACROSS, column = LANE % ACROSS;
-    float sum[EACH * EACH];
+    float sum[EACH * EACH]; // loops over it are unrolled, or it ends up in memory
 #pragma unroll
     for (uint i = 0u; i < EACH * EACH; i++) sum[i] = 0.0f;
 

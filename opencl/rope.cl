@@ -1,7 +1,7 @@
-// rope: rotary embedding, rotate-half convention (Su et al. 2021); a work-item turns the pair (d, half + d) of a head.
-// y[d] = x[d] c - x[half + d] s, y[half + d] = x[half + d] c + x[d] s; c, s = cos_sin[row % T][d], [half + d].
-//   0 x [rows, Q, 2 half] in   1 cos_sin [T, 2 half] in, f32   2 y [rows, Q, 2 half] out (may be x)
-//   push: n pairs, T, Q, half, inverse (1: s -> -s)
+// rope: rotary embedding, rotate-half convention (Su et al. 2021); a work-item turns the pair (d, half_dim + d) of a head.
+// y[d] = x[d] c - x[half_dim + d] s, y[half_dim + d] = x[half_dim + d] c + x[d] s; c, s = cos_sin[row % T][d], [half_dim + d].
+//   0 x [rows, Q, 2 half_dim] in   1 cos_sin [T, 2 half_dim] in, f32   2 y [rows, Q, 2 half_dim] out (may be x)
+//   push: n (pairs), T, Q, half_dim, inverse (1: s -> -s)
 //   workgroup WG, EACH pairs a work-item; no local memory; no subgroup use
 #include "common.h"
 typedef struct { uint off[8]; uint n, T, Q, half_dim, inverse; } push;

@@ -1,8 +1,8 @@
 #version 450
 // adamw: AdamW (Loshchilov & Hutter 2019): g = grad * clip[1]; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
-// param -= lr wd param + lr (m step[1]) / (sqrt(v step[2]) + eps), lr = step[0]; w = param.
+// param -= lr wd param + lr (m step_values[1]) / (sqrt(v step_values[2]) + eps), lr = step_values[0]; w = param.
 // clip[1] < 0: param, m and v stay as they are.
-//   0 grad [n] in, f32   1 step [8] in, f32   2 clip [2] in, f32   3 param [n] in, out, f32   4 m [n] in, out, f32
+//   0 grad [n] in, f32   1 step_values [8] in, f32   2 clip [2] in, f32   3 param [n] in, out, f32   4 m [n] in, out, f32
 //   5 v [n] in, out, f32   6 w [n] out (may be param)
 //   push: n, beta1, beta2, eps, weight_decay
 //   workgroup WG, EACH elements an invocation; no shared memory; no subgroup use

@@ -17,7 +17,7 @@ READ(0, act_t, dy);
 READ(1, act_t, o_full);
 READ(2, act_t, o_sparse);
 READ(3, act_t, z);
-BOTH(4, act_t, do_full);
+WRITE(4, act_t, do_full);
 WRITE(5, act_t, do_sparse);
 WRITE(6, act_t, dz);
 WRITE(7, float, stat);

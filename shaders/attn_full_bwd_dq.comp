@@ -4,7 +4,7 @@
 //   0 do [B, T, Q, D] in   1 q [B, T, Q, D] in   2 k [B, T, H, D] in   3 v [B, T, H, D] in
 //   4 stat, f32: lse [B, T, Q], delta stat_delta elements further in   5 dq [B, T, Q, D] in, out
 //   push: B, T, Q, H, D, tiles (of queries), parts (of D), stat_delta, scale, accumulate (1: add to dq)
-//   workgroup WG = RG * CG; groups tiles * B * Q * parts; shared memory: attn.glsl; no subgroup use
+//   workgroup WG = RG * CG; groups tiles * B * Q * parts; shared memory: attn.glsl (on CPUs, in OpenCL, + 32 RG); no subgroup use
 #include "common.glsl"
 #include "attn.glsl"
 READ(0, act_t, d_o);

@@ -4,7 +4,7 @@
 //   0 do [B, T, Q, D] in   1 q [B, T, Q, D] in   2 k [B, T, H, D] in   3 v [B, T, H, D] in   4 idx [B, T, S, K] in, int
 //   5 stat, f32: lse [B, T, Q], delta stat_delta elements further in   6 dq [B, T, Q, D] in, out
 //   push: B, T, Q, H, D, S, K, block_size (at most T), head_tiles (4 RG heads each), stat_delta, scale, accumulate (1: add to dq)
-//   workgroup WG = RG * CG; groups B * T * S * head_tiles; CHUNKS * 4 CG >= D; shared memory: attn.glsl + 16 CG; no subgroup use
+//   workgroup WG = RG * CG; groups B * T * S * head_tiles; CHUNKS * 4 CG >= D; shared memory: attn.glsl + 16 CG (on CPUs, in OpenCL, + 32 RG); no subgroup use
 #include "common.glsl"
 #include "attn.glsl"
 shared uint col_key[4 * CG]; // the column's token, or NONE

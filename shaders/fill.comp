@@ -1,6 +1,6 @@
 #version 450
 // fill: y = a bit pattern, of 4 bytes where ACT is 0 (f32, i32), else of 2.
-//   0 y [n] out
+//   0 y [n] out, word_t
 //   push: n, bits
 //   workgroup WG, EACH elements an invocation; no shared memory; no subgroup use
 #include "common.glsl"

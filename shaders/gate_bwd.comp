@@ -12,7 +12,7 @@ shared float part[WG];
 READ(0, act_t, dy);
 READ(1, act_t, o);
 READ(2, act_t, z);
-BOTH(3, act_t, d_o);
+WRITE(3, act_t, d_o);
 WRITE(4, act_t, dz);
 WRITE(5, float, stat);
 PUSH { uint off[8]; uint rows, D; } p;

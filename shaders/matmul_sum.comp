@@ -2,7 +2,7 @@
 // matmul_sum: c[m, n] (+)= sum_k part[k, m, n], in ascending k: partial products over ranges of K, or f32 sums on their way to
 // a 16-bit c.
 //   0 part [parts, M, N] in, f32   1 c [M, N], rows ldc apart, in, out, of type ACT2
-//   push: n = M * N, N, ldc, parts, accumulate (1: add to c)
+//   push: n (M * N), N, ldc, parts, accumulate (1: add to c)
 //   workgroup WG, EACH elements an invocation; no shared memory; no subgroup use
 #include "common.glsl"
 layout(constant_id = 0) const uint WG = 128;

@@ -1,8 +1,8 @@
 #version 450
 // select_score: the score of every earlier block for the queries t0 .. t0 + rows - 1, summed over the heads that share a
-// selection: exp(scale q . kbar_i - lse), or q . kbar_i (dot). Blocks that a query does not rank hold anything.
+// selection: exp(scale q . kbar_i - lse), or q . kbar_i (dot_score). Blocks that a query does not rank hold anything.
 //   0 q [B, T, Q, D] in   1 kbar [B, N, H, D] in, f32   2 lse [B, T, Q] in, f32   3 score [B, rows, S, stride] out, f32
-//   push: B, T, Q, H, D, N, S, t0, rows, stride (blocks kept), row_tiles, block_tiles, scale, dot
+//   push: B, T, Q, H, D, N, S, t0, rows, stride (blocks kept), row_tiles, block_tiles, scale, dot_score
 //   workgroup WG = RG * CG; groups B * S * row_tiles * block_tiles; shared memory: attn.glsl; no subgroup use
 #include "common.glsl"
 #include "attn.glsl"

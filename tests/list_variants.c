@@ -1,6 +1,7 @@
 /* For compile lanes without a device: writes every OpenCL kernel, its includes in place, to a folder, and prints a line for each line of
  * host/variants.def and each of its constants' values: KERNEL<TAB>-DNAME=VALUE ... -DACT=a -DACT2=b. Of what a call gives, the least and the
- * most; all values with --all. usage: list_variants FOLDER [--all] */
+ * most; all values with --all. With --needs one line for each line of the list: NAME<TAB>SOURCE<TAB>-DNAME=VALUE ...<TAB>SHARED BYTES, of what a call gives
+ * the most. usage: list_variants FOLDER [--all|--needs] */
 #include "shader/embed.h"
 #include "variants.h"
 #include <stdio.h>
@@ -45,8 +46,16 @@ static void lines(const variant *v, bool all, int acts, bool act2) {
     }
 }
 
+static void needs(const variant *v) {
+    printf("%s=%s\t%s\t", v->kernel, v->name, v->source);
+    for (int k = 0; k < DEV_MAX_CONSTANTS && v->constant[k].name; k++)
+        printf("-D%s=%u ", v->constant[k].name, variant_value(v, v->constant[k].name));
+    printf("\t%u\n", v->needs.shared_bytes);
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
+    bool all = argc > 2 && !strcmp(argv[2], "--all"), only_needs = argc > 2 && !strcmp(argv[2], "--needs");
     for (int i = 0; variant_at(i); i++) {
         const variant *v = variant_at(i);
         char           file[80], path[4096];
@@ -56,6 +65,10 @@ int main(int argc, char **argv) {
             fprintf(stderr, "no opencl/%s for the variant %s of kernel %s\n", file, v->name, v->kernel);
             return 1;
         }
+        if (only_needs) {
+            needs(v);
+            continue;
+        }
         snprintf(path, sizeof path, "%s/%s", argv[1], file);
         FILE    *to = fopen(path, "w");
         included seen = {.count = 0};
@@ -63,7 +76,7 @@ int main(int argc, char **argv) {
         inline_source(to, text, &seen);
         if (fclose(to)) return 1;
         bool act = strstr(text, "load_act(") || strstr(text, "store_act(") || strstr(text, "act_t"), act2 = strstr(text, "act2");
-        lines(v, argc > 2, act || act2 ? 3 : 1, act2);
+        lines(v, all, act || act2 ? 3 : 1, act2);
     }
     return 0;
 }

@@ -106,6 +106,9 @@ add_executable(list_variants tests/list_variants.c)
 target_link_libraries(list_variants PRIVATE ssa_inside)
 ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh $<TARGET_FILE:list_variants> TIMEOUT 3000)
 
+# Comments, bindings, parameters and shared memory of every kernel and its twin agree.
+ssa_test(contracts ${CMAKE_SOURCE_DIR}/tests/contracts.sh $<TARGET_FILE:list_variants>)
+
 # The command, as a user meets it.
 ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
 ssa_test(files ${CMAKE_SOURCE_DIR}/tests/files.sh $<TARGET_FILE:ssa_command>)
