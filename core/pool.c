@@ -49,8 +49,11 @@ static void spin(const atomic_uint *value, unsigned is, int64_t until) {
         for (int i = 0; i < 16; i++) relax();
 }
 
-static void take_pieces(pool *p, int thread) {
-    for (int64_t first; (first = atomic_fetch_add(&p->next, p->grain)) < p->n;) {
+/* The first index of a piece; beyond n: there is none left. */
+static int64_t take(pool *p) { return atomic_fetch_add(&p->next, p->grain); }
+
+static void run_pieces(pool *p, int thread, int64_t first) {
+    for (; first < p->n; first = take(p)) {
         int64_t end = p->n - first < p->grain ? p->n : first + p->grain;
         p->body(p->arg, (pool_part){first, end, thread});
     }
@@ -67,12 +70,15 @@ static void *work(void *arg) {
         pthread_mutex_lock(&p->lock);
         while (!p->stop && (!p->open || atomic_load(&p->loop) == seen)) pthread_cond_wait(&p->work, &p->lock);
         seen = atomic_load(&p->loop);
-        bool stop = p->stop;
-        if (!stop) atomic_fetch_add(&p->inside, 1);
+        bool    stop = p->stop;
+        int64_t first = stop ? 0 : take(p); /* under the lock: who is inside has a piece, and is waited for because of that alone */
+        bool    late = !stop && first >= p->n;
+        if (!stop && !late) atomic_fetch_add(&p->inside, 1);
         pthread_mutex_unlock(&p->lock);
         if (stop) return NULL;
         waited = nanoseconds() - start;
-        take_pieces(p, w->thread);
+        if (late) continue;
+        run_pieces(p, w->thread, first);
         pthread_mutex_lock(&p->lock);
         if (atomic_fetch_sub(&p->inside, 1) == 1) pthread_cond_signal(&p->done);
         pthread_mutex_unlock(&p->lock);
@@ -89,11 +95,10 @@ void pool_run(pool *p, int64_t n, int64_t grain, void (*body)(const void *arg, p
     atomic_store(&p->next, 0);
     p->open = true;
     atomic_fetch_add(&p->loop, 1);
-    pthread_cond_broadcast(&p->work);
+    for (int64_t helpers = (n - 1) / grain, i = 1; i <= helpers && i < p->threads; i++) pthread_cond_signal(&p->work);
     pthread_mutex_unlock(&p->lock);
-    take_pieces(p, 0);
-    /* Whoever is inside has a piece; nobody comes in any more. */
-    pthread_mutex_lock(&p->lock);
+    run_pieces(p, 0, take(p));
+    pthread_mutex_lock(&p->lock); /* nobody comes in any more */
     p->open = false;
     pthread_mutex_unlock(&p->lock);
     int64_t start = nanoseconds(), until = spin_until(p, start, p->waited);

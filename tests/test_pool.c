@@ -35,7 +35,7 @@ static void count(const void *arg, pool_part part) {
 }
 
 START_TEST(every_index_once) {
-    enum { MOST = 1000, LOOPS = 3000 };
+    enum { MOST = 1000, LOOPS = 700 };
     atomic_int times[MOST];
     for (int threads = 1; threads <= 5; threads++) {
         pool *p = open_pool(threads);
