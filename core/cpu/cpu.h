@@ -1,6 +1,7 @@
 /* What a CPU kernel sees. Every kernel file is compiled once per precision (and, for f32, once more for newer x86 CPUs):
  * `real` is float or double, CPU(name) adds the variant's suffix. Reductions run over fixed ranges, so that the bits do
- * not depend on the number of threads. 16-bit operands have been widened to float before a kernel is called. */
+ * not depend on the number of threads. 16-bit operands have been widened to float before a kernel is called. Attention and
+ * selection are there twice: plain/ as loops that say the formula, which f64 takes, and tiles/, fast, which f32 takes. */
 #ifndef SSA_CPU_H
 #define SSA_CPU_H
 
@@ -44,6 +45,8 @@ typedef REAL real;
  * round differently. */
 enum { BLOCK = 1 << 12 };
 static inline int64_t rows_of(int64_t C) { return C < BLOCK ? BLOCK / C : 1; }
+
+#define NEG ((real)-1e30) /* a finite stand-in for minus infinity: what a softmax over nothing has for its lse */
 
 static inline real sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
 

@@ -1,6 +1,6 @@
-/* Register tiles for attention on the CPU: ROWS rows (queries, or keys in the backward pass) times two vectors of keys (or
- * of head_dim). Keys and values are repacked first, KEYS rows a tile and transposed, so that dot products run along keys
- * and need no horizontal sums. Every element is summed in one fixed order. */
+/* Register tiles: attention and selection on the CPU in f32, the fast form of core/cpu/plain/. ROWS rows (queries, or keys in the
+ * backward pass) times two vectors of keys (or of head_dim). Keys and values are repacked first, KEYS rows a tile and transposed, so
+ * that dot products run along keys and need no horizontal sums. Every element is summed in one fixed order. */
 #ifndef SSA_CPU_TILES_H
 #define SSA_CPU_TILES_H
 
@@ -9,16 +9,14 @@
 typedef real vec __attribute__((vector_size(32)));
 typedef real vec_at __attribute__((vector_size(32), aligned(sizeof(real)), may_alias)); /* the same in memory, unaligned */
 enum { ROWS = 4, LANES = 32 / sizeof(real), KEYS = 2 * LANES };
-#define NEG ((real)-1e30)    /* a finite stand-in for minus infinity */
 #define MASKED ((real)-1e38) /* no weight even where the largest score is still NEG, as when all visible ones are -infinity */
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* e^x, written so that loops over it vectorise in f32: x = n ln 2 + r, |r| <= ln 2 / 2, Taylor series of degree 7 (its
+/* e^x, written so that loops over it vectorise: x = n ln 2 + r, |r| <= ln 2 / 2, Taylor series of degree 7 (its
  * remainder is below 5e-9), times 2^n. 0 below -87; NaN stays. */
 INLINE real exponential(real x) {
-    if (sizeof(real) == 8) return (real)exp((double)x);
     float   y = (float)x < -87.0f ? -87.0f : (float)x > 88.0f ? 88.0f : (float)x;
     float   t = y * 1.44269504f + 12582912.0f, n = t - 12582912.0f; /* 1.5 * 2^23: rounds to an integer, kept in the low bits */
     float   r = (y - n * 0.693145751953125f) - n * 1.42860682e-6f;
