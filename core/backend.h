@@ -61,6 +61,9 @@ struct ssa_backend {
     uint64_t memory_bytes, max_buffer_bytes;
     pool    *pool;         /* the CPU's threads; NULL: a GPU */
     int      threads;      /* of the host, as asked for when it was opened; 0: see pool_create */
+    void   (*activity)(void *user, bool detail, const char *what); /* see ssa_open_options */
+    void    *activity_user;
+    char     remark[480];  /* see ssa_context_remark */
     bool     has_f64;
     bool     widens_16bit; /* bf16 and f16 tensors take 4 bytes an element */
 };

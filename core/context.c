@@ -1,5 +1,7 @@
 /* Contexts, buffers and tensors: the front end's bookkeeping; the memory itself is the backend's. */
 #include "context.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,10 +32,22 @@ void ssa_close(ssa_context *ctx) {
 
 const char *ssa_context_device(const ssa_context *ctx) { return ctx->backend->name; }
 const char *ssa_context_description(const ssa_context *ctx) { return ctx->backend->description; }
+const char *ssa_context_remark(const ssa_context *ctx) { return ctx->backend->remark; }
 ssa_error  *ssa_context_error(ssa_context *ctx) { return &ctx->error; }
 uint64_t    ssa_context_memory(const ssa_context *ctx) { return ctx->backend->memory_bytes; }
 uint64_t    ssa_context_max_buffer(const ssa_context *ctx) { return ctx->backend->max_buffer_bytes; }
 uint64_t    ssa_context_allocated(const ssa_context *ctx) { return ctx->allocated; }
+
+void context_tell(ssa_context *ctx, bool detail, const char *format, ...) {
+    const ssa_backend *be = ctx->backend;
+    char               text[160];
+    va_list            args;
+    if (!be->activity) return;
+    va_start(args, format);
+    if (format) vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    be->activity(be->activity_user, detail, format ? text : NULL);
+}
 
 int ssa_context_validation_messages(const ssa_context *ctx) {
     const ssa_backend *be = ctx->backend;

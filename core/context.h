@@ -12,4 +12,7 @@ struct ssa_context {
     bool         recording, preparing;
 };
 
+/* Tells who opened the context what is being done, see ssa_open_options; a format of NULL ends a detail. */
+void context_tell(ssa_context *ctx, bool detail, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 #endif

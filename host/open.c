@@ -22,9 +22,17 @@ static void ask(probe_found *found, int i) {
 
 /* -- opening ------------------------------------------------------------------------------------------------------------- */
 
-static ssa_status open_cpu(const ssa_open_options *options, ssa_context **out, ssa_error *err) {
+/* What the backend is told by who opens it, and has to tell about itself. */
+static void introduce(ssa_backend *be, const ssa_open_options *options, const char *remark) {
+    be->activity = options ? options->activity : NULL;
+    be->activity_user = options ? options->activity_user : NULL;
+    snprintf(be->remark, sizeof be->remark, "%s", remark);
+}
+
+static ssa_status open_cpu(const ssa_open_options *options, const char *remark, ssa_context **out, ssa_error *err) {
     ssa_backend *be;
     SSA_TRY(ssa_cpu_backend_create(options ? options->threads : 0, options && options->profile, &be, err));
+    introduce(be, options, remark);
     if (options && options->selected) ssa_cpu_backend_watch(be, options->selected, options->selected_user);
     return ssa_context_create(be, out, err);
 }
@@ -67,6 +75,9 @@ static ssa_status open_gpu(int i, int index, const ssa_open_options *options, ss
     }
     const char *plan = getenv("SSA_FAULT"), *check = getenv("SSA_CHECK");
     ssa_tune_mode mode = SSA_TUNE_AUTO;
+    char          remark[128] = "";
+    if (dev->info.type == DEV_CPU)
+        snprintf(remark, sizeof remark, "%s:%d is a software driver: it computes on the CPU, right but many times slower than the device cpu", dev->info.api, dev->info.index);
     ssa_status  s = tune_mode(options, &mode, err);
     if (!s) s = variants_check(dev->variants, &dev->limits, err);
     if (!s) s = library_check(dev, err);
@@ -77,8 +88,23 @@ static ssa_status open_gpu(int i, int index, const ssa_open_options *options, ss
     }
     SSA_TRY(gpu_backend_create(dev, mode, &be, err));
     be->threads = options ? options->threads : 0;
+    introduce(be, options, remark);
     if ((options && options->check) || (check && !strcmp(check, "1"))) SSA_TRY(ssa_shadow_wrap(be, &be, err));
+    introduce(be, options, remark);
     return ssa_context_create(be, out, err);
+}
+
+static const char *why_cpu(const probe_found *found, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "auto took the cpu, for there is no GPU: ");
+    for (int i = 0; i < APIS; i++) {
+        const probe_found *f = &found[i];
+        const char        *comma = i ? ", " : "";
+        if (!f->count) snprintf(text + used, size - used, "%s%s has no device (%.120s)", comma, api[i].name, f->reason.text);
+        for (int k = 0; k < f->count; k++, used = strlen(text), comma = ", ")
+            snprintf(text + used, size - used, "%s%s:%d is %s (%.60s)", comma, api[i].name, k, f->info[k].type == DEV_CPU ? "a software driver" : "no GPU", f->info[k].name);
+        used = strlen(text);
+    }
+    return text;
 }
 
 /* Discrete before integrated, then Vulkan before OpenCL, two of a kind: the first. Never a software driver. */
@@ -90,7 +116,8 @@ static ssa_status open_auto(probe_found *found, const ssa_open_options *options,
             ask(found, apis - 1);
             if (probe_choose(found, apis, wanted[w], &i, &index)) return open_gpu(i, index, options, out, err);
         }
-    return open_cpu(options, out, err);
+    char why[480];
+    return open_cpu(options, why_cpu(found, why, sizeof why), out, err);
 }
 
 /* "no device NAME; there are cpu, vulkan:0 (llvmpipe ...), no opencl (...)" */
@@ -135,7 +162,7 @@ static ssa_status open_named(probe_found *found, const char *name, const ssa_ope
 
 ssa_status ssa_open(const char *name, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
     *out = NULL;
-    if (name && !strcmp(name, "cpu")) return open_cpu(options, out, err);
+    if (name && !strcmp(name, "cpu")) return open_cpu(options, "", out, err);
     probe_found *found = calloc(APIS, sizeof *found);
     if (!found) return ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of devices");
     ssa_status s = !name || !strcmp(name, "auto") ? open_auto(found, options, out, err) : open_named(found, name, options, out, err);

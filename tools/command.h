@@ -15,6 +15,9 @@ int verify_compile(int argc, char **argv); /* a mode of verify; 77: there is no 
 /* Prints the sentence, prefixed with "ssa: ", to stderr; returns the exit status that goes with it. */
 int complain(const ssa_error *err);
 
+/* One line on how the device came, where there is something to know (ssa_context_remark). */
+void tell_remark(const ssa_context *ctx, FILE *to);
+
 /* Flags of the small subcommands: "--name value" or "--name=value"; a bool stands alone. */
 typedef enum { FLAG_STRING, FLAG_I64, FLAG_DOUBLE, FLAG_BOOL } flag_kind;
 typedef struct flag {

@@ -2,6 +2,7 @@
 #include "command.h"
 #include "model_source.h"
 #include "output.h"
+#include "progress.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
@@ -174,7 +175,10 @@ int command_eval(int argc, char **argv) {
         {"--json", FLAG_BOOL, &o.json, 0, 0, "print JSON"},
     };
     if (flags_parse(argc, argv, "eval --checkpoint DIR [options]", flags, sizeof flags / sizeof *flags, NULL, NULL, &err) || complete(&o, &err)) return complain(&err);
-    if (ssa_open(o.device, &(ssa_open_options){.threads = (int)o.threads}, &ctx, &err)) return complain(&err);
+    progress_opening();
+    if (ssa_open(o.device, &(ssa_open_options){.threads = (int)o.threads, .activity = progress_activity}, &ctx, &err)) return complain(&err);
+    progress_begin("preparing the model");
+    tell_remark(ctx, stderr);
     evaluate(ctx, &o, &err);
     ssa_close(ctx);
     return err.status ? complain(&err) : 0;

@@ -2,6 +2,7 @@
 #include "command.h"
 #include "model_source.h"
 #include "output.h"
+#include "progress.h"
 #include "signals.h"
 #include <errno.h>
 #include <math.h>
@@ -90,6 +91,7 @@ static ssa_status go_on(ssa_model *m, const generate_options *o, int32_t *text, 
     for (int64_t i = 0; i < T && !s; i++) targets[i] = -1;
     for (int64_t i = 0; i < o->tokens && !s && !requested.stop && !output_lost(); i++, n++) {
         int64_t first = n > T ? n - T : 0; /* the last T tokens are seen */
+        progress_phase("token %lld of %lld", (long long)i + 1, (long long)o->tokens);
         s = ssa_model_set_batch(m, text + first, targets);
         if (!s) s = ssa_model_logits(m, strcmp(o->mode, "full") ? SSA_MAIN_SPARSE : SSA_MAIN_FULL, n - 1 - first, 1, logits);
         if (s) break;
@@ -156,7 +158,10 @@ int command_generate(int argc, char **argv) {
         {"--dtype", FLAG_STRING, &o.dtype_name, 0, 0, "f32, bf16 or f16 (default: the run's, or f32)"},
     };
     if (flags_parse(argc, argv, "generate --checkpoint DIR [options]", flags, sizeof flags / sizeof *flags, NULL, NULL, &err) || complete(&o, &err)) return complain(&err);
-    if (ssa_open(o.device, &(ssa_open_options){.threads = (int)o.threads}, &ctx, &err)) return complain(&err);
+    progress_opening();
+    if (ssa_open(o.device, &(ssa_open_options){.threads = (int)o.threads, .activity = progress_activity}, &ctx, &err)) return complain(&err);
+    progress_begin("preparing the model");
+    tell_remark(ctx, stderr);
     signals_catch("this token", false);
     generate(ctx, &o, &err);
     ssa_close(ctx);

@@ -1,6 +1,7 @@
 /* ssa: train, evaluate and check sparse sparse attention models on any GPU. */
 #include "command.h"
 #include "output.h"
+#include "progress.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,14 @@ static void usage(FILE *to) {
 }
 
 int complain(const ssa_error *err) {
+    progress_end();
     fprintf(stderr, "ssa: %s\n", err->text[0] ? err->text : "failed");
     return ssa_exit_status(err->status);
+}
+
+void tell_remark(const ssa_context *ctx, FILE *to) {
+    const char *remark = ssa_context_remark(ctx);
+    if (*remark) fprintf(to, "%s\n", remark);
 }
 
 int main(int argc, char **argv) {

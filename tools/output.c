@@ -1,4 +1,5 @@
 #include "output.h"
+#include "progress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,10 +11,8 @@
 static int  failure;  /* errno of the first write that failed; stdio keeps only the fact */
 static bool progress; /* what is printed is not the product */
 
-static ssize_t put(void *unused, const char *data, size_t bytes) {
+static ssize_t write_all(const char *data, size_t bytes) {
     size_t done = 0;
-    (void)unused;
-    if (failure) return 0; /* no holes: what follows a lost piece is lost too */
     while (done < bytes) {
         ssize_t n = write(STDOUT_FILENO, data + done, bytes - done);
         if (n < 0 && errno == EINTR) continue;
@@ -26,9 +25,19 @@ static ssize_t put(void *unused, const char *data, size_t bytes) {
     return (ssize_t)done;
 }
 
+static ssize_t put(void *unused, const char *data, size_t bytes) {
+    (void)unused;
+    if (failure) return 0; /* no holes: what follows a lost piece is lost too */
+    progress_output_begin();
+    ssize_t done = write_all(data, bytes);
+    progress_output_end(bytes ? data[bytes - 1] : 0);
+    return done;
+}
+
 /* Runs last at exit, however that comes. */
 static void check(int status, void *unused) {
     (void)unused;
+    progress_end();
     if (fflush(stdout) && !failure) failure = errno;
     if (!failure && close(STDOUT_FILENO) && errno != EINTR && errno != EBADF) failure = errno; /* network disks tell here */
     bool told = !failure || (progress && failure == EPIPE);
@@ -48,7 +57,7 @@ void output_begin(void) {
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error with a sentence, not the end */
     FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){.write = put});
     if (!f) exit(1);
-    if (isatty(STDOUT_FILENO)) setvbuf(f, NULL, _IOLBF, 0);
+    setvbuf(f, NULL, _IOLBF, 0); /* in a file too: lines are there when they are printed */
     stdout = f;
     on_exit(check, NULL);
 }

@@ -46,7 +46,7 @@ static void catch(int number, void (*handler)(int)) {
 
 void signals_catch(const char *until, bool saves) {
     static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
-    strcpy(sentence, "ssa: stopping after ");
+    strcpy(sentence, isatty(STDERR_FILENO) ? "\r\033[Kssa: stopping after " : "ssa: stopping after "); /* over a live line */
     strncat(sentence, until, 40);
     strcat(sentence, ", again to leave at once\n");
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) catch(stops[i], on_stop);

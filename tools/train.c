@@ -1,6 +1,7 @@
 /* ssa train */
 #include "command.h"
 #include "output.h"
+#include "progress.h"
 #include "signals.h"
 #include "train_options.h"
 #include <math.h>
@@ -69,7 +70,10 @@ int command_train(int argc, char **argv) {
     ssa_train_result result = {0};
     if (train_options(argc, argv, &c, &err)) return complain(&err);
     if (!c.dry_run && ssa_train_check(&c.options, &err)) return complain(&err);
-    if (ssa_open(c.device, &(ssa_open_options){.profile = c.profile, .check = c.check, .threads = c.threads}, &ctx, &err)) return complain(&err);
+    progress_opening();
+    if (ssa_open(c.device, &(ssa_open_options){.profile = c.profile, .check = c.check, .threads = c.threads, .activity = progress_activity}, &ctx, &err)) return complain(&err);
+    progress_begin("starting");
+    tell_remark(ctx, stdout);
     if (c.dry_run) dry_run(ctx, &c.options, &err); else train(&c, ctx, &result, &err);
     ssa_close(ctx);
     return err.status ? complain(&err) : result.interrupted ? EXIT_INTERRUPTED : 0;

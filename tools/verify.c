@@ -1,6 +1,7 @@
 /* ssa verify: is a device right? One mode after another on one device after another; rows go to the console and into the reports. */
 #include "command.h"
 #include "output.h"
+#include "progress.h"
 #include "signals.h"
 #include "verify/report_file.h"
 #include "verify/session.h"
@@ -189,12 +190,13 @@ static void finish(session *s) {
 static int verify(const char *name, int argc, char **argv) {
     ssa_error  err = {0};
     arguments  a = {.device = "auto", .seed = 1, .only_case = -1};
-    session    s = {.options.interrupt = &requested.stop};
+    session    s = {.options.interrupt = &requested.stop, .options.activity = progress_activity};
     glob_t     found = {0};
     char       device[SESSION_DEVICES][32];
     int        devices = 0;
     ssa_status status = parse(argc, argv, name, &a, &s, &err);
     if (!status) status = take_rest(name, &a, &s, &found, &err);
+    progress_opening();
     if (!status && a.list) {
         status = kernels_list(a.device, &err);
         return status ? complain(&err) : 0;
@@ -202,6 +204,7 @@ static int verify(const char *name, int argc, char **argv) {
     if (!status) status = session_open(&s, &err);
     if (!status && s.kernel_file) status = kernel_devices(&s, a.device, device, &devices, &err);
     else if (!status) status = session_devices(&s, a.device, device, &devices, &err);
+    progress_begin("beginning");
     if (!status) status = check_reports(&a, &err);
     if (a.json || a.csv || a.html) output_is_progress(); /* the reports are what was asked for */
     if (!status && !strcmp(a.device, "auto") && !strcmp(device[0], "cpu"))

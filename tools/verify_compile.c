@@ -2,6 +2,7 @@
  * registers, and arrays that the compiler keeps in memory, are failures unless an exceptions file names them with a reason. */
 #include "command.h"
 #include "verify/reasons.h"
+#include "progress.h"
 #include "verify/report_file.h"
 #include <cjson/cJSON.h>
 #include <regex.h>
@@ -140,6 +141,7 @@ static ssa_status walk(compile_run *r, const char *filter, double budget, ssa_er
                 r->skipped_cases++;
                 continue;
             }
+            progress_phase("%s, case %d of %d", name, i + 1, list.count);
             ssa_status one = lower_case(r->ctx, c, dtypes[d]);
             if (!one) continue;
             bool unsupported = one == SSA_ERR_UNSUPPORTED;
@@ -257,13 +259,15 @@ int verify_compile(int argc, char **argv) {
     ssa_status  s = flags_parse(argc, argv, usage, flags, sizeof flags / sizeof *flags, NULL, NULL, &err);
     if (!s && listed) s = read_exceptions(listed, &r.exceptions, &err);
     if (!s) {
-        s = ssa_open(device, &(ssa_open_options){.compile_only = true}, &r.ctx, &err);
+        progress_opening();
+        s = ssa_open(device, &(ssa_open_options){.compile_only = true, .activity = progress_activity}, &r.ctx, &err);
         if (s) {
             complain(&err);
             free_exceptions(&r.exceptions);
             return NO_DEVICE;
         }
         printf("%s (%s)\n", ssa_context_device(r.ctx), ssa_context_description(r.ctx));
+        progress_begin("lowering");
         r.rows = cJSON_CreateArray();
         r.cases = cJSON_CreateArray();
         s = walk(&r, filter, budget, &err);

@@ -81,4 +81,10 @@ ssa_status log_open(train_log *log, const char *run, int64_t step, ssa_error *er
 ssa_status log_line(train_log *log, cJSON *line, ssa_error *err); /* takes the line */
 void       log_close(train_log *log);
 
+/* pace.c: rates since this process began its steps, evaluations and checkpoints included; tokens seen since the run began. */
+typedef struct train_pace { double elapsed, left /* s */, tokens_per_s, flops_per_s, tokens_seen; } train_pace;
+/* first: the step before the first of this process; elapsed: seconds since; flops: of a step. */
+train_pace pace_of(const ssa_train_options *o, int64_t first, int64_t step, double elapsed, double flops);
+void       pace_print(FILE *to, const ssa_train_options *o, int64_t step, const ssa_losses *l, const char *mode, const train_pace *p);
+
 #endif

@@ -1,4 +1,5 @@
 /* The step loop. */
+#include "context.h"
 #include "io/inside.h"
 #include "train.h"
 #include <errno.h>
@@ -19,6 +20,7 @@ typedef struct trainer {
     FILE                    *progress;
     ssa_train_result        *result;
     ssa_error               *err;
+    double                   flops; /* of a step */
     double                   started, saved; /* when; saved: the last checkpoint, or the start */
     int64_t                  first;          /* step before the first one done here */
     int64_t                  at;             /* step at hand */
@@ -43,6 +45,7 @@ static ssa_status from_context(trainer *t, ssa_status s) { return s ? ssa_fail(t
 static ssa_status save(trainer *t, int64_t step) {
     double unused;
     for (int main = 0; main < 2; main++) CTX(ssa_model_eval(t->model, (ssa_stream)main, &unused));
+    context_tell(t->ctx, false, "saving step %lld", (long long)step);
     checkpoint_state state = {.options = t->o, .data = &t->data, .step = step, .best = t->best};
     SSA_TRY(checkpoint_write(t->ctx, t->model, &state, t->result->checkpoint, sizeof t->result->checkpoint, t->err));
     t->saved = now();
@@ -92,6 +95,8 @@ static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *fu
     for (int a = 0; a < o->accum; a++) {
         int64_t micro = (step - 1) * o->accum + a;
         int     main = coin(o, micro);
+        if (o->accum > 1) context_tell(t->ctx, false, "step %lld of %lld, micro-batch %d of %d", (long long)step, (long long)o->steps, a + 1, o->accum);
+        else context_tell(t->ctx, false, "step %lld of %lld", (long long)step, (long long)o->steps);
         *full_count += main == SSA_MAIN_FULL;
         for (int64_t b = 0; b < o->batch; b++) {
             int64_t row = ssa_rows_shuffled(&t->data.train, o->seed, micro * o->batch + b);
@@ -108,14 +113,11 @@ static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *fu
 
 static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full_count) {
     const ssa_train_options *o = t->o;
-    double seconds = now() - t->started, done = (double)(step - t->first), rate = done * (double)(o->batch * o->seq * o->accum) / seconds;
-    double left = seconds / done * (double)((o->stop_at ? o->stop_at : o->steps) - step);
-    char   mode[32] = "sparse"; /* of the stream whose cross-entropy it is */
+    train_pace p = pace_of(o, t->first, step, now() - t->started, t->flops);
+    char mode[32] = "sparse"; /* of the stream whose cross-entropy it is */
     if (full_count == o->accum) strcpy(mode, "full");
     else if (full_count) snprintf(mode, sizeof mode, "full in %d of %d", full_count, o->accum);
-    if (t->progress && (step % o->log_every == 0 || step == t->first + 1 || step == o->steps))
-        fprintf(t->progress, "step %lld/%lld  ce %.4f (%s)  align %.5f  norm %.3f  lr %.2e  %.0f tokens/s  %d:%02d:%02d left\n", (long long)step, (long long)o->steps, (double)l->ce, mode,
-                (double)l->align, (double)l->norm, ssa_train_lr(o, step), rate, (int)(left / 3600), (int)fmod(left / 60, 60), (int)fmod(left, 60)), fflush(t->progress);
+    if (t->progress && (step % o->log_every == 0 || step == t->first + 1 || step == o->steps)) pace_print(t->progress, o, step, l, mode, &p);
     cJSON *line = cJSON_CreateObject();
     cJSON_AddNumberToObject(line, "step", (double)step);
     cJSON_AddNumberToObject(line, "ce", (double)l->ce);
@@ -124,7 +126,10 @@ static ssa_status report(trainer *t, int64_t step, const ssa_losses *l, int full
     cJSON_AddNumberToObject(line, "lr", ssa_train_lr(o, step));
     cJSON_AddNumberToObject(line, "full", (double)full_count / o->accum);
     cJSON_AddNumberToObject(line, "tokens", (double)(o->batch * o->seq * o->accum));
-    if (isfinite(rate)) cJSON_AddNumberToObject(line, "tokens_per_s", floor(rate));
+    cJSON_AddNumberToObject(line, "tokens_seen", p.tokens_seen);
+    cJSON_AddNumberToObject(line, "elapsed_s", round(1000 * p.elapsed) / 1000);
+    if (isfinite(p.tokens_per_s)) cJSON_AddNumberToObject(line, "tokens_per_s", floor(p.tokens_per_s));
+    if (isfinite(p.flops_per_s)) cJSON_AddNumberToObject(line, "flops_per_s", floor(p.flops_per_s));
     return log_line(&t->log, line, t->err);
 }
 
@@ -183,6 +188,7 @@ static ssa_status check_memory(trainer *t, const ssa_train_options *o, const ssa
     ssa_model_plan plan;
     CTX(ssa_model_make_plan(t->ctx, &o->model, mo, &plan));
     uint64_t have = ssa_context_memory(t->ctx);
+    t->flops = plan.flops_step;
     if (have && plan.total > have) {
         char hint[96] = "no batch fits";
         if (plan.largest_batch) snprintf(hint, sizeof hint, "the largest batch that fits is %lld", (long long)plan.largest_batch);
@@ -237,6 +243,7 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint) 
     t->result->step = t->first;
     if (t->first >= (o->stop_at ? o->stop_at : o->steps))
         return ssa_fail(t->err, SSA_ERR_INPUT, "%s is at step %lld already, nothing is left to do", checkpoint, (long long)t->first);
+    context_tell(t->ctx, false, "reading %s", io_show(o->data).text);
     SSA_TRY(data_open(&t->data, o, t->progress, t->err));
     if (checkpoint) SSA_TRY(identity_check(checkpoint, o, &t->data, t->progress, t->err));
     else if (o->init_from[0]) SSA_TRY(identity_of_weights(o, &t->data, t->progress, t->err));
@@ -248,6 +255,7 @@ static ssa_status run(trainer *t, ssa_train_options *o, const char *checkpoint) 
     t->targets = malloc((size_t)(o->batch * o->seq) * sizeof *t->targets);
     if (!t->inputs || !t->targets) return ssa_fail(t->err, SSA_ERR_MEMORY, "out of memory for a batch");
     if (checkpoint) CTX(checkpoint_restore_choices(t->ctx, checkpoint, t->err));
+    context_tell(t->ctx, false, "preparing the model");
     CTX(ssa_model_create(t->ctx, &o->model, &mo, &t->model));
     SSA_TRY(init_weights(t, o, checkpoint));
     if (checkpoint) snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", checkpoint);

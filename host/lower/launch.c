@@ -105,6 +105,18 @@ static int storage(const lowering *l, ssa_dtype dtype) {
     return dtype == SSA_BF16 ? 1 : dtype == SSA_F16 ? 2 : 0;
 }
 
+/* The device finds it again, or has it compiled: seconds, with some drivers minutes. */
+static ssa_status get_kernel(const lowering *l, const dev_kernel_desc *k, dev_kernel **out) {
+    const ssa_backend *be = &l->be->base;
+    char               text[96];
+    if (!be->activity) return l->be->dev->vt->kernel(l->be->dev, k, out, l->err);
+    snprintf(text, sizeof text, "compiling %s", k->name);
+    be->activity(be->activity_user, true, text);
+    ssa_status s = l->be->dev->vt->kernel(l->be->dev, k, out, l->err);
+    be->activity(be->activity_user, true, NULL);
+    return s;
+}
+
 static dev_launch *append(gpu_backend *be, ssa_error *err) {
     launch_list *list = &be->list;
     if (list->count == list->capacity) {
@@ -182,7 +194,7 @@ ssa_status launch(lowering *l, const launch_desc *d) {
     dev_kernel_desc k = {.name = v->source, .act = storage(l, d->act), .act2 = storage(l, d->act2), .bindings = la->bindings, .params = la->params,
                          .subgroup = v->needs.subgroup};
     SSA_TRY(constants_of(l, v, d, &k));
-    return l->be->dev->vt->kernel(l->be->dev, &k, &la->kernel, l->err);
+    return get_kernel(l, &k, &la->kernel);
 }
 
 bool gemm_library_can(const lowering *l, const dev_gemm *g) {

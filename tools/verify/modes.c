@@ -96,6 +96,7 @@ ssa_status mode_golden(session *s, const char *device, ssa_error *err) {
         const char *slash = strrchr(s->golden[i], '/');
         golden_walk w = {s, device, slash && slash[1] ? slash + 1 : s->golden[i]};
         struct stat info;
+        session_tell(s, "golden on %s: %s", device, w.file);
         bool        model = !stat(s->golden[i], &info) && S_ISDIR(info.st_mode);
         /* Ten training steps of a model take a software driver minutes. */
         if (model && s->everything && !s->options.full && strcmp(device, "cpu"))

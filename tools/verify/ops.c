@@ -198,6 +198,13 @@ static bool interrupted(const verify_runner *r) { return r->options.interrupt &&
 
 bool verify_runner_late(const verify_runner *r) { return interrupted(r) || (r->options.seconds > 0 && now() - r->started > r->options.seconds); }
 
+static void tell(const verify_runner *r, const char *name) {
+    char text[400];
+    if (!r->options.activity) return;
+    snprintf(text, sizeof text, "%s on %s%s%s: %s", r->mode, ssa_context_device(r->dev), r->options.variant ? ", " : "", r->options.variant ? r->options.variant : "", name);
+    r->options.activity(NULL, false, text);
+}
+
 ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype act, int64_t number) {
     verify_job job;
     char name[256];
@@ -208,6 +215,7 @@ ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype 
     if (r->only_ops && regexec(&r->ops, ssa_op_name(c->op), 0, NULL, 0)) return SSA_OK;
     ssa_status s = verify_job_init(r, &job, c, act, number);
     bool late = verify_runner_late(r);
+    if (!late) tell(r, name);
     if (!s && late) report_all(r, &job, VERIFY_SKIPPED, interrupted(r) ? "interrupted" : "the time budget is spent");
     if (!s && !late) s = verify_fill(&job, r->err);
     if (!s && !late && r->prepare) r->prepare(&job);

@@ -43,7 +43,16 @@ void session_begin(session *s, const char *mode, const char *device, double shar
     s->device = device;
     s->deadline = s->budget > 0 ? now + fmax(0, s->started + s->budget - now) * share : 0;
     printf("%s on %s\n", mode, device);
-    fflush(stdout);
+    session_tell(s, "%s on %s", mode, device);
+}
+
+void session_tell(const session *s, const char *format, ...) {
+    char    text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (s->options.activity) s->options.activity(NULL, false, text);
 }
 
 bool session_interrupted(const session *s) { return s->options.interrupt && *s->options.interrupt; }
@@ -224,10 +233,12 @@ ssa_status session_devices(session *s, const char *names, char device[SESSION_DE
 }
 
 ssa_status session_context(session *s, const char *device, const ssa_open_options *options, ssa_context **out, ssa_error *err) {
-    ssa_error why = {0};
-    cJSON    *o;
+    ssa_error        why = {0};
+    ssa_open_options told = options ? *options : (ssa_open_options){0};
+    cJSON           *o;
     (void)err;
-    if (ssa_open(device, options, out, &why)) {
+    told.activity = s->options.activity;
+    if (ssa_open(device, &told, out, &why)) {
         *out = NULL;
         session_note(s, "device", "opening", NULL, why.status == SSA_ERR_UNSUPPORTED ? VERIFY_UNSUPPORTED : VERIFY_FAILED, "%s", why.text);
         return SSA_OK;

@@ -46,6 +46,7 @@ void       session_close(session *s);
 
 /* A pass: one mode on one device. `share` of the remaining budget is its own; its lines are printed at its end. */
 void session_begin(session *s, const char *mode, const char *device, double share);
+void session_tell(const session *s, const char *format, ...) __attribute__((format(printf, 2, 3))); /* what is being done: options.activity */
 /* How many rows were ok. An operation that is unsupported in all its rows is noted in s->unverified. */
 int session_end(session *s);
 /* Seconds left to the pass, as verify_options wants them. */

@@ -57,6 +57,7 @@ typedef struct verify_options {
     const char *ops;     /* extended regular expression over the operation's name; NULL: all of them */
     const bool *stop;    /* no further case is run once it is set; NULL: all are */
     const volatile sig_atomic_t *interrupt; /* not 0: cases that are left are reported as skipped; NULL: none */
+    void (*activity)(void *user, bool detail, const char *what); /* told of each case as it begins, see ssa_open_options; NULL: nobody is */
 } verify_options;
 
 /* Every operation on ctx against the CPU: outputs poisoned, guard zones checked, run twice (the second time recorded and

@@ -33,6 +33,10 @@ typedef struct ssa_open_options {
     const char *variants;
     const char *limits; /* lowers the device's limits as the environment variable SSA_LIMITS does, after it: "storage16=0,shared=16384"; NULL: none */
     ssa_tune_mode tune;
+    /* Told what is being done, from the thread whose call does it, for who shows that while calls take long: what begins ("step 3 of 300"), or
+     * with detail what takes long within it ("compiling attn_full"; NULL: that is over). The text is valid during the call. NULL: nobody. */
+    void (*activity)(void *user, bool detail, const char *what);
+    void  *activity_user;
 } ssa_open_options;
 
 /* Opens a device. "auto" takes a discrete GPU, then an integrated one, then the CPU; software drivers only when named. */
@@ -41,6 +45,8 @@ void       ssa_close(ssa_context *ctx); /* waits, frees every buffer and program
 
 const char *ssa_context_device(const ssa_context *ctx);      /* canonical name, "vulkan:0" */
 const char *ssa_context_description(const ssa_context *ctx); /* "llvmpipe (LLVM 15.0.6, 256 bits), Mesa 22.3.6" */
+/* What a user should know of how this device came, a sentence: why auto took the CPU, or that it is a software driver; empty: nothing. */
+const char *ssa_context_remark(const ssa_context *ctx);
 ssa_error  *ssa_context_error(ssa_context *ctx);
 uint64_t    ssa_context_memory(const ssa_context *ctx);      /* bytes the device can hold for us; 0 unknown */
 uint64_t    ssa_context_max_buffer(const ssa_context *ctx);  /* bytes of the largest single buffer */

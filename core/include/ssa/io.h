@@ -14,6 +14,10 @@ bool ssa_number_read(const char *text, double *out);
 enum { SSA_NUMBER_SIZE = 40 };
 const char *ssa_number_print(char text[SSA_NUMBER_SIZE], double x, bool is_float);
 
+/* A time for people, in at most two units: "4 s", "12 min 5 s", "11 h 26 min", "3 d 4 h". Returns text. */
+enum { SSA_DURATION_SIZE = 48 };
+const char *ssa_duration_print(char text[SSA_DURATION_SIZE], double seconds);
+
 /* -- safetensors: 8 bytes header length (little-endian), a JSON header, the data. Nothing in them
  * is trusted: header beyond the file, overlapping or out-of-range offsets, shapes whose size is not the data's are errors that name
  * the file and the tensor. A file may hold tensors of any type; whether it can be used is asked of those that are. ------------ */
