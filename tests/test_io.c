@@ -2,6 +2,7 @@
 #include "suite.h"
 #include "ssa/io.h"
 #include <ftw.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -518,6 +519,15 @@ START_TEST(bad_targets) {
 }
 END_TEST
 
+START_TEST(durations) {
+    static const struct { double seconds; const char *text; } is[] = {
+        {0, "0 s"}, {4.4, "4 s"}, {59.4, "59 s"}, {59.6, "1 min"}, {61, "1 min 1 s"}, {725, "12 min 5 s"}, {3599.7, "1 h"}, {41171, "11 h 26 min"}, {86399, "24 h"}, {86399.7, "1 d"}, {273600, "3 d 4 h"}, {-1, "unknown time"}};
+    char text[SSA_DURATION_SIZE];
+    for (size_t i = 0; i < sizeof is / sizeof *is; i++) ck_assert_str_eq(ssa_duration_print(text, is[i].seconds), is[i].text);
+    ck_assert_str_eq(ssa_duration_print(text, NAN), "unknown time");
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("io");
     TCase *c = tcase_create("safetensors");
@@ -539,6 +549,7 @@ int main(void) {
     tcase_add_test(c, mutated);
     tcase_add_test(c, old_file_stays);
     tcase_add_test(c, bad_targets);
+    tcase_add_test(c, durations);
     suite_add_tcase(s, c);
     return run_suite(s);
 }
