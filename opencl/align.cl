@@ -14,7 +14,7 @@ void align(__global const act_t *o_full, __global const act_t *o_sparse, __globa
     float sum = 0.0f;
     for (uint e = begin + LANE; e < end; e += WG) {
         float d = load_act(o_full, p.off[0] + e) - load_act(o_sparse, p.off[1] + e);
-        if (p.gated != 0u) d /= 1.0f + exp(-load_act(z, p.off[2] + 3u * (e / p.D) + 1u));
+        if (p.gated != 0u) d *= logistic(load_act(z, p.off[2] + 3u * (e / p.D) + 1u));
         float size = fabs(d);
         sum += p.l2 != 0u ? d * d : size < 1.0f ? 0.5f * d * d : size - 0.5f;
     }

@@ -18,7 +18,7 @@ void align_bwd(__global const act_t *dy, __global const act_t *o_full, __global 
     bool inside = r < p.rows;
     float g = 0.0f, dot_sum = 0.0f, delta_full = 0.0f, delta_sparse = 0.0f;
     if (inside) {
-        g = 1.0f / (1.0f + exp(-load_act(z, p.off[3] + 3u * r + 1u)));
+        g = logistic(load_act(z, p.off[3] + 3u * r + 1u));
         float h = p.gated != 0u ? g : 1.0f;
         for (uint d = lane; d < p.D; d += LANES) {
             uint i = r * p.D + d;

@@ -123,6 +123,8 @@
 #endif
 #define ROWS4(AT) (float4)(AT(4u * RY), AT(4u * RY + 1u), AT(4u * RY + 2u), AT(4u * RY + 3u))
 
+static inline float4 exp_or_nan4(float4 v) { return (float4)(exp_or_nan(v.x), exp_or_nan(v.y), exp_or_nan(v.z), exp_or_nan(v.w)); }
+static inline float4 log_or_nan4(float4 v) { return (float4)(log_or_nan(v.x), log_or_nan(v.y), log_or_nan(v.z), log_or_nan(v.w)); }
 static inline uint4 ramp(uint first) { return (uint4)(first) + (uint4)(0u, 1u, 2u, 3u); }
 static inline float4 where_upto(uint a, uint4 b, float4 yes, float4 no) { return select(no, yes, (uint4)(a) <= b); } // a <= b ? yes : no
 // a >= b + 0..3 ? yes : no, for int a and b; one register for b

@@ -44,7 +44,7 @@ void attn_full(__global const act_t *q, __global const act_t *k, __global const 
     }
     ROW_SUM(l, l)
     l += 1e-30f; // 1 at least, or 0 without a key; max would lose NaN
-    float4 inverse = 1.0f / l, lse = m + log(l);
+    float4 inverse = 1.0f / l, lse = m + log_or_nan4(l);
     UNROLL for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
     EACH(part * CHUNKS, STORE_O)
     if (inside && part == 0u && CX == 0u) {

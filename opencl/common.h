@@ -24,6 +24,10 @@
 
 // Told by its bits, as compilers may assume that floats are numbers; min, max, clamp and the comparisons that amount to them may lose NaN.
 static inline bool is_nan(float x) { return (as_uint(x) & 0x7fffffffu) > 0x7f800000u; }
+// exp and log of NaN may be anything. These keep it, where it would be divided by or written.
+static inline float exp_or_nan(float x) { return is_nan(x) ? x : exp(x); }
+static inline float log_or_nan(float x) { return is_nan(x) ? x : log(x); }
+static inline float logistic(float z) { return 1.0f / (1.0f + exp_or_nan(-z)); }
 
 static inline ushort float_to_bf16(float x) {
     uint u = as_uint(x);

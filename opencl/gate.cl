@@ -9,6 +9,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void gate(__global const act_t *o, __global const act_t *z, __global act_t *y, const push p) {
     uint e = GROUP * WG + LANE, r = e / p.D;
     if (r >= p.rows) return;
-    float g = 1.0f / (1.0f + exp(-load_act(z, p.off[1] + 3u * r + 1u)));
+    float g = logistic(load_act(z, p.off[1] + 3u * r + 1u));
     store_act(y, p.off[2] + e, load_act(o, p.off[0] + e) * g);
 }

@@ -14,7 +14,7 @@ void gate_bwd(__global const act_t *dy, __global const act_t *o, __global const 
     bool inside = r < p.rows;
     float sum = 0.0f, g = 0.0f;
     if (inside) {
-        g = 1.0f / (1.0f + exp(-load_act(z, p.off[2] + 3u * r + 1u)));
+        g = logistic(load_act(z, p.off[2] + 3u * r + 1u));
         for (uint d = lane; d < p.D; d += LANES) {
             float x = load_act(dy, p.off[0] + r * p.D + d);
             sum += x * load_act(o, p.off[1] + r * p.D + d);

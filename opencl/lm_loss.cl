@@ -18,7 +18,7 @@ void lm_loss(__global const float *logits, __global const int *target, __global 
         for (uint v = LANE; v < p.count; v += WG) largest = max(largest, logits[p.off[0] + r * p.count + v]);
     largest = group_max(largest, shared);
     if (inside)
-        for (uint v = LANE; v < p.count; v += WG) sum += exp(logits[p.off[0] + r * p.count + v] - largest);
+        for (uint v = LANE; v < p.count; v += WG) sum += exp_or_nan(logits[p.off[0] + r * p.count + v] - largest);
     sum = group_sum(sum, shared);
     if (!inside || LANE != 0u) return;
     if (p.first > 0u) sum += state[p.off[2] + r * 3u + 1u] * exp(before - largest);
@@ -28,5 +28,5 @@ void lm_loss(__global const float *logits, __global const int *target, __global 
     state[p.off[2] + r * 3u] = largest;
     state[p.off[2] + r * 3u + 1u] = sum;
     state[p.off[2] + r * 3u + 2u] = at_target;
-    if (p.first + p.count == p.V) loss[p.off[3] + r] = t < p.V ? largest + log(sum) - at_target : 0.0f;
+    if (p.first + p.count == p.V) loss[p.off[3] + r] = t < p.V ? largest + log_or_nan(sum) - at_target : 0.0f;
 }

@@ -9,7 +9,7 @@ typedef struct { uint off[8]; uint B, T, Q, H, D, N, tiles, block_size; float sc
 
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q, p.off[0] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)) : 0.0f)
 #define K_AT(c, d) (block0 + (c) < p.N && (d) < p.D ? kbar[p.off[1] + ((b * p.N + block0 + (c)) * p.H + h) * p.D + (d)] : 0.0f)
-#define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) == 0.0f ? 0.0f : (max) + log(sum);
+#define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) == 0.0f ? 0.0f : (max) + log_or_nan(sum);
 
 __kernel NARROW __attribute__((reqd_work_group_size(WG, 1, 1)))
 void select_lse(__global const act_t *q, __global const float *kbar, __global float *lse, const push p) {
@@ -28,7 +28,7 @@ void select_lse(__global const act_t *q, __global const float *kbar, __global fl
         ROW_MAX(top, top)
         m = max(m, top);
         l *= exp(old - m);
-        UNROLL for (uint j = 0u; j < 4u; j++) l += exp(s[j] - m);
+        UNROLL for (uint j = 0u; j < 4u; j++) l += exp_or_nan4(s[j] - m);
     }
     ROW_SUM(l, l)
     if (inside && CX == 0u) {

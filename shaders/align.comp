@@ -19,7 +19,7 @@ void main() {
     float sum = 0.0;
     for (uint e = begin + LANE; e < end; e += WG) {
         float d = load_act(o_full[p.off[0] + e]) - load_act(o_sparse[p.off[1] + e]);
-        if (p.gated != 0u) d /= 1.0 + exp(-load_act(z[p.off[2] + 3u * (e / p.D) + 1u]));
+        if (p.gated != 0u) d *= logistic(load_act(z[p.off[2] + 3u * (e / p.D) + 1u]));
         float size = abs(d);
         sum += p.l2 != 0u ? d * d : size < 1.0 ? 0.5 * d * d : size - 0.5;
     }

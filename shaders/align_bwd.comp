@@ -28,7 +28,7 @@ void main() {
     bool inside = r < p.rows;
     float g = 0.0, dot_sum = 0.0, delta_full = 0.0, delta_sparse = 0.0;
     if (inside) {
-        g = 1.0 / (1.0 + exp(-load_act(z[p.off[3] + 3u * r + 1u])));
+        g = logistic(load_act(z[p.off[3] + 3u * r + 1u]));
         float h = p.gated != 0u ? g : 1.0;
         for (uint d = lane; d < p.D; d += LANES) {
             uint i = r * p.D + d;

@@ -95,6 +95,8 @@ const uint RY_MASK = RG == 1u ? 0u : 0xffffffffu, CX_MASK = RG == 1u ? 0xfffffff
     }
 #define ROWS4(AT) vec4(AT(4u * RY), AT(4u * RY + 1u), AT(4u * RY + 2u), AT(4u * RY + 3u))
 
+vec4 exp_or_nan(vec4 v) { return vec4(exp_or_nan(v.x), exp_or_nan(v.y), exp_or_nan(v.z), exp_or_nan(v.w)); }
+vec4 log_or_nan(vec4 v) { return vec4(log_or_nan(v.x), log_or_nan(v.y), log_or_nan(v.z), log_or_nan(v.w)); }
 uvec4 ramp(uint first) { return uvec4(first) + uvec4(0u, 1u, 2u, 3u); }
 vec4 where_upto(uint a, uvec4 b, vec4 yes, vec4 no) { return mix(no, yes, lessThanEqual(uvec4(a), b)); } // a <= b ? yes : no
 // a >= b + 0..3 ? yes : no, for int a and b; one register for b

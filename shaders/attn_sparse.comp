@@ -62,7 +62,7 @@ void main() {
     }
     ROW_SUM(l, l)
     l += 1e-30; // 1 at least, or 0 without a key; max would lose NaN
-    vec4 inverse = 1.0 / l, lse = m + log(l);
+    vec4 inverse = 1.0 / l, lse = m + log_or_nan(l);
     [[unroll]] for (uint i = 0u; i < 4u * CHUNKS; i++) acc[i] *= inverse;
     EACH(0u, STORE_O)
     if (inside && CX == 0u) {

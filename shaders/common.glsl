@@ -33,6 +33,10 @@
 
 // Told by its bits, as compilers may assume that floats are numbers; min, max, clamp and the comparisons that amount to them may lose NaN.
 bool is_nan(float x) { return (floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u; }
+// On SwiftShader exp of NaN is infinity and log of NaN a number. These keep NaN, where it would be divided by or written.
+float exp_or_nan(float x) { return is_nan(x) ? x : exp(x); }
+float log_or_nan(float x) { return is_nan(x) ? x : log(x); }
+float logistic(float z) { return 1.0 / (1.0 + exp_or_nan(-z)); }
 
 uint float_to_bf16(float x) {
     uint u = floatBitsToUint(x);

@@ -14,6 +14,6 @@ PUSH { uint off[8]; uint rows, D; } p;
 void main() {
     uint e = GROUP * WG + LANE, r = e / p.D;
     if (r >= p.rows) return;
-    float g = 1.0 / (1.0 + exp(-load_act(z[p.off[1] + 3u * r + 1u])));
+    float g = logistic(load_act(z[p.off[1] + 3u * r + 1u]));
     y[p.off[2] + e] = store_act(load_act(o[p.off[0] + e]) * g);
 }

@@ -22,7 +22,7 @@ void main() {
     bool inside = r < p.rows;
     float sum = 0.0, g = 0.0;
     if (inside) {
-        g = 1.0 / (1.0 + exp(-load_act(z[p.off[2] + 3u * r + 1u])));
+        g = logistic(load_act(z[p.off[2] + 3u * r + 1u]));
         for (uint d = lane; d < p.D; d += LANES) {
             float x = load_act(dy[p.off[0] + r * p.D + d]);
             sum += x * load_act(o[p.off[1] + r * p.D + d]);

@@ -24,7 +24,7 @@ void main() {
         for (uint v = LANE; v < p.count; v += WG) largest = max(largest, logits[p.off[0] + r * p.count + v]);
     largest = group_max(largest);
     if (inside)
-        for (uint v = LANE; v < p.count; v += WG) sum += exp(logits[p.off[0] + r * p.count + v] - largest);
+        for (uint v = LANE; v < p.count; v += WG) sum += exp_or_nan(logits[p.off[0] + r * p.count + v] - largest);
     sum = group_sum(sum);
     if (!inside || LANE != 0u) return;
     if (p.first > 0u) sum += state[p.off[2] + r * 3u + 1u] * exp(before - largest);
@@ -34,5 +34,5 @@ void main() {
     state[p.off[2] + r * 3u] = largest;
     state[p.off[2] + r * 3u + 1u] = sum;
     state[p.off[2] + r * 3u + 2u] = at_target;
-    if (p.first + p.count == p.V) loss[p.off[3] + r] = t < p.V ? largest + log(sum) - at_target : 0.0;
+    if (p.first + p.count == p.V) loss[p.off[3] + r] = t < p.V ? largest + log_or_nan(sum) - at_target : 0.0;
 }

@@ -13,7 +13,7 @@ PUSH { uint off[8]; uint B, T, Q, H, D, N, tiles, block_size; float scale; } p;
 
 #define Q_AT(r, d) (first + (r) < p.T && (d) < p.D ? load_act(q[p.off[0] + ((b * p.T + first + (r)) * p.Q + head) * p.D + (d)]) : 0.0)
 #define K_AT(c, d) (block0 + (c) < p.N && (d) < p.D ? kbar[p.off[1] + ((b * p.N + block0 + (c)) * p.H + h) * p.D + (d)] : 0.0)
-#define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) == 0.0 ? 0.0 : (max) + log(sum);
+#define STORE_LSE(r, sum, max) if (first + (r) < p.T) lse[p.off[2] + (b * p.T + first + (r)) * p.Q + head] = (sum) == 0.0 ? 0.0 : (max) + log_or_nan(sum);
 
 void main() {
     uint heads = p.B * p.Q, tile = GROUP / heads;
@@ -30,7 +30,7 @@ void main() {
         ROW_MAX(top, top)
         m = max(m, top);
         l *= exp(old - m);
-        [[unroll]] for (uint j = 0u; j < 4u; j++) l += exp(s[j] - m);
+        [[unroll]] for (uint j = 0u; j < 4u; j++) l += exp_or_nan(s[j] - m);
     }
     ROW_SUM(l, l)
     if (inside && CX == 0u) {
