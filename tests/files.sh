@@ -24,7 +24,9 @@ add() { folder "$1" "1s/.*/{ $2,/"; }
 
 expect 0 '^  "model_type": "llama-nsa",$' cat $model/config.json
 expect 0 'LlamaNSAForCausalLM' cat $model/config.json
-reference=$(losses $model)
+of_run=$(losses $model) # over the rows that its run held out; a folder by itself knows of none
+folder plain ''
+reference=$(losses plain)
 expect 0 '^$' test -n "$reference"
 
 # Keys: unknown, neutral at one value, harmless
@@ -64,9 +66,20 @@ expect 0 '"full":4\.' evaluate i64_beside
 expect 2 'tensor model.layers.1.input_layernorm.weight that' "$ssa" train --data text --out other --device cpu --init-from layer1_present_but_1_layer \
     --seq 40 --batch 2 --steps 1 --warmup 1 --eval-rows 2
 
+# A plain Llama has no gates; ours without them is one
+"$ssa" train --data text --out ungated --device cpu --layers 1 --hidden 32 --ffn 48 --heads 2 --kv-heads 1 --head-dim 16 --block-size 8 --top-k 2 \
+    --seq 40 --batch 2 --steps 1 --warmup 1 --eval-rows 2 --gate false --attention full >/dev/null 2>&1
+expect 0 '"LlamaForCausalLM"' cat ungated/step-000001/config.json
+mkdir llama && cp ungated/step-000001/model.safetensors llama
+python3 -c 'import json, sys; print(json.dumps({k: v for k, v in json.load(sys.stdin).items() if not k.startswith("ssa_")}))' \
+    <ungated/step-000001/config.json >llama/config.json
+expect 0 '"full":[0-9]' evaluate llama
+folder gated 's/"LlamaNSAForCausalLM"/"LlamaForCausalLM"/; s/"llama-nsa"/"llama"/; /"ssa_gate"/d'
+expect 2 'g_proj' evaluate gated
+
 # A run of an earlier version, whose config.json says llama_nsa
 sed -i 's/llama-nsa/llama_nsa/' $model/config.json
-expect 0 '^$' test "$(losses $model)" = "$reference"
+expect 0 '^$' test "$(losses $model)" = "$of_run"
 expect 0 'step 4/4' "$ssa" train --resume run --device cpu
 expect 0 '"model_type": "llama-nsa"' cat run/step-000004/config.json
 summary

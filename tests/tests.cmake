@@ -68,6 +68,7 @@ set(TEST_device_vulkan_LANES lavapipe swiftshader)
 set(TEST_device_opencl_LANES pocl rusticl)
 set(TEST_golden_LANES cpu lavapipe swiftshader pocl rusticl)
 set(TEST_near_ties_LANES cpu lavapipe pocl)
+set(TEST_attention_LANES cpu lavapipe pocl)
 set(TEST_train_LANES cpu lavapipe pocl) # the slow drivers: by hand, SSA_TEST_DEVICE and the environment of a lane
 set(TEST_finite_LANES cpu lavapipe pocl)
 set(TEST_fault_LANES lavapipe pocl)

@@ -9,9 +9,13 @@ static const attention_system *const systems[] = {[SSA_ATTENTION_SSA] = &attenti
 const attention_system *attention_system_of(const ssa_model_config *c) { return systems[c->attention]; }
 
 int attention_projections(const ssa_model_config *c, attention_projection out[ATTENTION_MAX_PROJECTIONS]) {
+    if (!c->gated) return 0;
     out[0] = (attention_projection){"self_attn.g_proj", 3 * (int64_t)c->n_heads}; /* column 3q + 1 is head q's; the others are NSA's */
     return 1;
 }
+
+/* sigmoid(40) is 1 in every float: exp(-40) is below half a unit of the last place of 1. */
+static const float OPEN_GATE = 40;
 
 /* -- memory ---------------------------------------------------------------------------------------------------------- */
 
@@ -24,6 +28,11 @@ ssa_status attention_create(attention *a, tensor_list *owner, const ssa_model_co
     a->both = training ? a->system->aligns(c) : both;
     SSA_TRY(TENSORS_MAKE(owner, a->kbar, SSA_F32, a->B, a->N, a->H, a->D));
     if (training) SSA_TRY(TENSORS_MAKE(owner, a->lists, SSA_I32, a->B, a->S, a->N + 1 + a->T * a->K));
+    if (!c->gated) { /* the kernels know gates only: these are open, exactly 1 and without a gradient */
+        SSA_TRY(TENSORS_MAKE(owner, a->open, dtype, a->B, a->T, 3 * a->Q));
+        ATTENTION_RUN(SSA_FILL, SSA_T(a->open), .value = OPEN_GATE);
+        if (training) SSA_TRY(TENSORS_MAKE(owner, a->d_open, dtype, a->B, a->T, 3 * a->Q));
+    }
     if (training && a->both) SSA_TRY(TENSORS_MAKE(owner, a->d_other, dtype, a->B, a->T, a->Q, a->D));
     return SSA_OK;
 }
@@ -55,12 +64,18 @@ ssa_status streams_forward(const attention *a, const attention_kept *kept, ssa_s
     return SSA_OK;
 }
 
-ssa_status gated_output(const attention *a, const attention_kept *kept, ssa_stream main, ssa_tensor y) {
-    return SSA_CALL(a->ctx, SSA_GATE, SSA_T(main == SSA_MAIN_FULL ? kept->o_full : kept->o_sparse, kept->projection[0], y), .value = 0);
+ssa_tensor gate_of(const attention *a, const attention_kept *kept) { return a->config->gated ? kept->projection[0] : a->open; }
+ssa_tensor d_gate_of(const attention *a, const attention_grads *g) { return a->config->gated ? g->dprojection[0] : a->d_open; }
+
+ssa_status gated_output(const attention *a, const attention_kept *kept, ssa_stream main, ssa_tensor *y) {
+    ssa_tensor o = main == SSA_MAIN_FULL ? kept->o_full : kept->o_sparse;
+    if (a->config->gated) return SSA_CALL(a->ctx, SSA_GATE, SSA_T(o, gate_of(a, kept), *y), .value = 0);
+    *y = o;
+    return SSA_OK;
 }
 
 ssa_status single_backward(const attention *a, const attention_kept *kept, ssa_stream main, const attention_grads *g) {
     ssa_tensor o = main == SSA_MAIN_FULL ? kept->o_full : kept->o_sparse, d_o = g->dy; /* in place */
-    ATTENTION_RUN(SSA_GATE_BWD, SSA_T(g->dy, o, kept->projection[0], d_o, g->dprojection[0], attention_stat(a, kept, main)), .value = 0);
+    ATTENTION_RUN(SSA_GATE_BWD, SSA_T(g->dy, o, gate_of(a, kept), d_o, d_gate_of(a, g), attention_stat(a, kept, main)), .value = 0);
     return main == SSA_MAIN_FULL ? dense_backward(a, kept, d_o, g, false) : sparse_backward(a, kept, d_o, g, false);
 }

@@ -47,11 +47,12 @@ typedef struct attention_system {
     const char *const *losses;    /* names of its loss terms, up to NULL */
     bool (*trains)(const ssa_model_config *c, ssa_stream main); /* whether training ever sends this stream on */
     bool (*aligns)(const ssa_model_config *c);                  /* whether training computes both streams */
-    /* y [B,T,Q,D], the input of the output projection, and everything of `kept` that backward needs. */
-    ssa_status (*forward)(const attention *a, const attention_kept *kept, const attention_pass *pass, ssa_tensor y);
+    /* *y [B,T,Q,D], the input of the output projection, and everything of `kept` that backward needs. *y is memory for it; where the output
+     * lies elsewhere already, *y becomes that. */
+    ssa_status (*forward)(const attention *a, const attention_kept *kept, const attention_pass *pass, ssa_tensor *y);
     ssa_status (*backward)(const attention *a, const attention_kept *kept, const attention_pass *pass, const attention_grads *g);
     /* y again, from what is kept: the backward pass of the output projection needs it. */
-    ssa_status (*output)(const attention *a, const attention_kept *kept, ssa_stream main, ssa_tensor y);
+    ssa_status (*output)(const attention *a, const attention_kept *kept, ssa_stream main, ssa_tensor *y);
 } attention_system;
 
 /* A model's attention: the system, its sizes, and the temporaries that its layers share. */
@@ -67,6 +68,7 @@ struct attention {
     ssa_tensor              losses;  /* f32, one element a loss term */
     ssa_tensor              kbar;    /* [B,N,H,D]: means of the blocks' keys */
     ssa_tensor              lists;   /* [B,S,N + 1 + T K]: the inverted selection (training) */
+    ssa_tensor              open, d_open; /* [B,T,3Q], models without gates: logits of gates that stand open, and what their gradient (0) goes to */
     ssa_tensor              d_other; /* [B,T,Q,D]: gradient of the other stream's output (training of both) */
 };
 
@@ -92,8 +94,11 @@ ssa_status sparse_forward(const attention *a, const attention_kept *kept);
 ssa_status sparse_backward(const attention *a, const attention_kept *kept, ssa_tensor d_o, const attention_grads *g, bool accumulate);
 /* Forward of the main stream, or of both. */
 ssa_status streams_forward(const attention *a, const attention_kept *kept, ssa_stream main);
-/* y = sigmoid(gate logits) * o of the main stream */
-ssa_status gated_output(const attention *a, const attention_kept *kept, ssa_stream main, ssa_tensor y);
+/* *y = sigmoid(gate logits) * o of the main stream, in the memory that *y is; without gates *y becomes o */
+ssa_status gated_output(const attention *a, const attention_kept *kept, ssa_stream main, ssa_tensor *y);
+/* Gate logits, and where their gradient goes. */
+ssa_tensor gate_of(const attention *a, const attention_kept *kept);
+ssa_tensor d_gate_of(const attention *a, const attention_grads *g);
 /* Backward where a single stream was computed: gate, then that stream. */
 ssa_status single_backward(const attention *a, const attention_kept *kept, ssa_stream main, const attention_grads *g);
 

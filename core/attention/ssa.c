@@ -10,11 +10,11 @@ static const char *const ssa_losses_of[] = {"align", NULL};
 static bool ssa_trains(const ssa_model_config *c, ssa_stream main) { (void)c, (void)main; return true; }
 static bool ssa_aligns(const ssa_model_config *c) { return c->alpha > 0; }
 
-static ssa_status ssa_forward(const attention *a, const attention_kept *kept, const attention_pass *pass, ssa_tensor y) {
+static ssa_status ssa_forward(const attention *a, const attention_kept *kept, const attention_pass *pass, ssa_tensor *y) {
     const ssa_model_config *c = a->config;
     SSA_TRY(streams_forward(a, kept, pass->main));
     if (pass->losses && a->both)
-        ATTENTION_RUN(SSA_ALIGN, SSA_T(kept->o_full, kept->o_sparse, kept->projection[0], a->losses), .scale = 1.0f / (float)a->terms, .loss = c->loss,
+        ATTENTION_RUN(SSA_ALIGN, SSA_T(kept->o_full, kept->o_sparse, gate_of(a, kept), a->losses), .scale = 1.0f / (float)a->terms, .loss = c->loss,
                       .gated = c->align_gated, .accumulate = pass->add_losses);
     return gated_output(a, kept, pass->main, y);
 }
@@ -24,7 +24,7 @@ static ssa_status ssa_backward(const attention *a, const attention_kept *kept, c
     if (!a->both) return single_backward(a, kept, pass->main, g);
     double     elements = (double)(a->B * a->T * a->Q * a->D);
     ssa_tensor d_full = g->dy; /* in place */
-    ATTENTION_RUN(SSA_ALIGN_BWD, SSA_T(g->dy, kept->o_full, kept->o_sparse, kept->projection[0], d_full, a->d_other, g->dprojection[0], kept->stat),
+    ATTENTION_RUN(SSA_ALIGN_BWD, SSA_T(g->dy, kept->o_full, kept->o_sparse, gate_of(a, kept), d_full, a->d_other, d_gate_of(a, g), kept->stat),
                   .scale = (float)(c->alpha / (a->terms * elements)), .loss = c->loss, .gated = c->align_gated, .main = pass->main);
     SSA_TRY(dense_backward(a, kept, d_full, g, false));
     return sparse_backward(a, kept, a->d_other, g, true);

@@ -27,6 +27,7 @@ typedef struct config_key {
     const char *const *words;
     const char        *only;   /* JSON values with | between them, null included; of a list every element must be one of them */
     const char        *write;  /* the value that is always written; NULL: a field's own, or nothing */
+    const char        *write_ungated; /* instead, where heads have no gate; NULL: the same */
 } config_key;
 
 const config_key *config_key_table(int *count);

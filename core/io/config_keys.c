@@ -9,6 +9,8 @@ static const char *const score_words[] = {[SSA_SCORE_SOFTMAX] = "softmax", [SSA_
 static const char *const select_words[] = {[SSA_SELECT_EXACT] = "exact", [SSA_SELECT_COMPAT] = "compat"};
 static const char *const loss_words[] = {[SSA_LOSS_SMOOTHL1] = "smoothl1", [SSA_LOSS_L2] = "l2"};
 static const char *const share_words[] = {"group", "head"};
+static const char *const attention_words[] = {[SSA_ATTENTION_SSA] = "ssa", [SSA_ATTENTION_FULL] = "full"};
+static const char *const gate_words[] = {"none", "head"};
 static const char *const align_words[] = {"ungated", "gated"};
 
 #define FIELD(name, kind, member)        {name, kind, offsetof(ssa_model_config, member)}
@@ -19,9 +21,9 @@ static const char *const align_words[] = {"ungated", "gated"};
 #define ANY(name)                        {name, KEY_ANY}
 
 static const config_key table[] = {
-    /* The class is "llama-nsa" to the authors' configuration class; auto_map would name Python files that are not ours to write. */
-    {"architectures", KEY_CODE, .write = "[\"LlamaNSAForCausalLM\"]"},
-    {"model_type", KEY_CODE, .write = "\"llama-nsa\""},
+    /* The class is "llama-nsa" to the authors' configuration class, whose heads are gated; without gates it is a plain Llama; auto_map would name Python files that are not ours to write. */
+    {"architectures", KEY_CODE, .write = "[\"LlamaNSAForCausalLM\"]", .write_ungated = "[\"LlamaForCausalLM\"]"},
+    {"model_type", KEY_CODE, .write = "\"llama-nsa\"", .write_ungated = "\"llama\""},
     {"hidden_act", KEY_ONLY, .only = "\"silu\"|\"swish\"", .write = "\"silu\""}, /* two names of one function */
     FIELD("initializer_range", KEY_FLOAT, initializer_range),
     FIELD("max_position_embeddings", KEY_WHOLE, max_position_embeddings),
@@ -44,6 +46,8 @@ static const config_key table[] = {
     FIELD("head_dim", KEY_INT, head_dim),
     FIELD("block_size", KEY_INT, block_size),
     FIELD("block_counts", KEY_INT, top_k),
+    WORDS("ssa_attention", KEY_WORD, attention, attention_words),
+    WORDS("ssa_gate", KEY_WORD_BOOL, gated, gate_words),
     WORDS("ssa_score", KEY_WORD, score, score_words),
     WORDS("ssa_select", KEY_WORD, select, select_words),
     WORDS("ssa_share", KEY_WORD_BOOL, share_per_head, share_words),

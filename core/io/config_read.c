@@ -148,11 +148,12 @@ typedef struct model_class {
     const char *architecture, *types[2]; /* the second one: folders written by earlier versions of this program */
     int         block_size, top_k;       /* 0: the class has none */
     int64_t     window;
+    bool        gated;                   /* heads have a gate */
 } model_class;
 
 static const model_class classes[] = {
-    {"LlamaNSAForCausalLM", {"llama-nsa", "llama_nsa"}, 64, 16, 512},
-    {"LlamaForCausalLM", {"llama"}, 0, 0, 0},
+    {"LlamaNSAForCausalLM", {"llama-nsa", "llama_nsa"}, 64, 16, 512, true},
+    {"LlamaForCausalLM", {"llama"}, 0, 0, 0, false},
 };
 enum { CLASSES = sizeof classes / sizeof *classes };
 
@@ -198,6 +199,7 @@ static void class_defaults(const model_class *class, ssa_model_config *c) {
     c->initializer_range = 0.02f;
     c->block_size = class->block_size;
     c->top_k = class->top_k;
+    c->gated = class->gated;
     c->n_kv_heads = c->head_dim = -1; /* follow from others */
 }
 

@@ -58,7 +58,8 @@ static void put_all(FILE *f, const ssa_model_config *c) {
     for (int i = 0; i < count; i++) {
         if (!is_written(&table[i], c)) continue;
         fprintf(f, "%s  \"%s\": ", before, table[i].name);
-        if (table[i].write) fputs(table[i].write, f);
+        if (table[i].write_ungated && !c->gated) fputs(table[i].write_ungated, f);
+        else if (table[i].write) fputs(table[i].write, f);
         else put_value(f, &table[i], c);
         before = ",\n";
     }

@@ -35,7 +35,7 @@ ssa_status layer_forward(ssa_model *m, int l, layer_pass pass) {
     RUN(SSA_ROPE, SSA_T(kept->q, m->cos_sin, kept->q), .position = 0);
     RUN(SSA_ROPE, SSA_T(kept->k, m->cos_sin, kept->k), .position = 0);
     attention_pass through = {.main = pass.main, .losses = pass.losses, .add_losses = l > 0 || pass.accumulate};
-    SSA_TRY(m->attention.system->forward(&m->attention, kept, &through, y));
+    SSA_TRY(m->attention.system->forward(&m->attention, kept, &through, &y));
     SSA_TRY(linear(m, y, p->o, branch));
     RUN(SSA_ADD, SSA_T(x, branch, a->x_mid), .value = 0);
 
@@ -69,7 +69,7 @@ static ssa_status attention_backward(ssa_model *m, int l, layer_pass pass) {
     attention_grads       g = {.dy = m->query[1], .dq = m->query[2], .dk = m->key[0], .dv = m->key[1]};
     ssa_tensor            y = m->query[0], dz = m->rc[1];
     for (int i = 0; i < m->projections; i++) g.dprojection[i] = m->projection[i];
-    SSA_TRY(m->attention.system->output(&m->attention, kept, pass.main, y));
+    SSA_TRY(m->attention.system->output(&m->attention, kept, pass.main, &y));
     SSA_TRY(linear_bwd(m, m->dx, y, p->o, g.dy, false, pass));
     SSA_TRY(m->attention.system->backward(&m->attention, kept, &through, &g));
     RUN(SSA_ROPE, SSA_T(g.dq, m->cos_sin, g.dq), .inverse = true);

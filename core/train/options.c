@@ -53,6 +53,8 @@ static const ssa_option table[] = {
     {"rope_original_length", SSA_OPT_I64, AT(model.rope_original_length), 0, 1e9, NULL, "of the scaling"},
     {"block_size", SSA_OPT_INT, AT(model.block_size), 1, 4096, NULL, "tokens a block"},
     {"top_k", SSA_OPT_INT, AT(model.top_k), 1, 1024, NULL, "blocks a query attends, its own included"},
+    {"attention", SSA_OPT_CHOICE, AT(model.attention), 0, 0, "ssa full", "system: ssa (full and sparse stream, aligned) or full (trained dense)"},
+    {"gate", SSA_OPT_BOOL, AT(model.gated), 0, 0, NULL, "a sigmoid gate on each head (a plain Llama has none)"},
     {"score", SSA_OPT_CHOICE, AT(model.score), 0, 0, "softmax dot", "block score: softmax per head summed over the group (code), or dot product (paper)"},
     {"select", SSA_OPT_CHOICE, AT(model.select), 0, 0, "exact compat", "top-k: exact, or the released kernel's rule"},
     {"share_per_head", SSA_OPT_BOOL, AT(model.share_per_head), 0, 0, NULL, "each query head selects its own blocks instead of sharing within the group"},

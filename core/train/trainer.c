@@ -1,5 +1,6 @@
 /* The step loop. */
 #include "context.h"
+#include "attention/attention.h"
 #include "io/inside.h"
 #include "train.h"
 #include <errno.h>
@@ -85,7 +86,11 @@ static ssa_status evaluate(trainer *t, int64_t step) {
 
 /* -- a step ---------------------------------------------------------------------------------------------------------------- */
 
-static int coin(const ssa_train_options *o, int64_t micro_batch) {
+/* The main stream of a micro-batch: what the attention system trains, by a coin where it trains both. */
+static ssa_stream coin(const ssa_train_options *o, int64_t micro_batch) {
+    const attention_system *system = attention_system_of(&o->model);
+    if (!system->trains(&o->model, SSA_MAIN_SPARSE)) return SSA_MAIN_FULL;
+    if (!system->trains(&o->model, SSA_MAIN_FULL)) return SSA_MAIN_SPARSE;
     return ssa_uniform(o->seed, SSA_STREAM_COIN, (uint64_t)micro_batch) < (double)o->model.p_full ? SSA_MAIN_FULL : SSA_MAIN_SPARSE;
 }
 
@@ -94,9 +99,9 @@ static ssa_status one_step(trainer *t, int64_t step, ssa_losses *losses, int *fu
     *full_count = 0;
     for (int a = 0; a < o->accum; a++) {
         int64_t micro = (step - 1) * o->accum + a;
-        int     main = coin(o, micro);
         if (o->accum > 1) context_tell(t->ctx, false, "step %lld of %lld, micro-batch %d of %d", (long long)step, (long long)o->steps, a + 1, o->accum);
         else context_tell(t->ctx, false, "step %lld of %lld", (long long)step, (long long)o->steps);
+        ssa_stream main = coin(o, micro);
         *full_count += main == SSA_MAIN_FULL;
         for (int64_t b = 0; b < o->batch; b++) {
             int64_t row = ssa_rows_shuffled(&t->data.train, o->seed, micro * o->batch + b);

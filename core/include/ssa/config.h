@@ -22,9 +22,11 @@ typedef struct ssa_model_config {
     /* rope_scaling of type "llama3"; factor 0: none. */
     double  rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     int64_t rope_original_length;
-    /* Ours, under keys beginning with ssa_: ssa_score ("softmax", "dot"), ssa_select ("exact", "compat"), ssa_share ("group",
+    /* Ours, under keys beginning with ssa_: ssa_attention ("ssa", "full"), ssa_gate ("none", "head"),
+     * ssa_score ("softmax", "dot"), ssa_select ("exact", "compat"), ssa_share ("group",
      * "head"), ssa_align ("gated", "ungated"), ssa_loss ("smoothl1", "l2"), ssa_alpha, ssa_p_full. */
     int     attention;            /* the system: SSA_ATTENTION_SSA or SSA_ATTENTION_FULL */
+    bool    gated;                /* heads are gated by sigmoid(g_proj); a plain Llama has none */
     int     score, select, loss;  /* enums of ssa/ops.h */
     bool    share_per_head;       /* each query head selects its own blocks */
     bool    align_gated;
