@@ -385,7 +385,7 @@ static void product(const dev_gemm *g) {
 
 START_TEST(clblast_layouts) {
     static const uint64_t sizes[][4] = {{7, 13, 5, 1}, {33, 65, 129, 1}, {1, 100, 31, 1}, {17, 9, 23, 3}};
-    if (!have_clblast()) return;
+    if (!have_clblast()) SKIP("CLBlast is not there");
     for (int layout = 0; layout < 8; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             product(&(dev_gemm){.trans_a = layout & 1, .trans_b = layout & 2, .accumulate = layout & 4, .M = sizes[i][0], .N = sizes[i][1],
@@ -424,10 +424,5 @@ int main(void) {
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, clblast_layouts);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite_as(suite, CK_NOFORK); /* drivers do not survive a fork */
 }

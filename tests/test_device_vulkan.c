@@ -650,7 +650,7 @@ int main(void) {
     dlopen("libVkLayer_khronos_validation.so", RTLD_LAZY | RTLD_NODELETE);
     layer = !vulkan_open(0, &validate, &dev, &err);
     if (layer) dev->vt->destroy(dev);
-    else printf("without validation: %s\n", err.text);
+    else printf("skipped: validation: %s\n", err.text);
     printf("%s, %s, Vulkan %s, compiled by %s\n", info.name, info.driver, info.api_version, compiler);
     fflush(stdout);
     return run_suite(suite());

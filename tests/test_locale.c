@@ -138,7 +138,7 @@ int main(void) {
         suite_add_tcase(s, c);
         status = run_suite(s);
     } else {
-        fprintf(stderr, "no locale with a comma could be made (localedef)\n");
+        printf("skipped: no locale with a comma could be made (localedef)\n");
     }
     nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return status;

@@ -1,7 +1,7 @@
 # The tests: Check suites, one executable for each tests/test_*.c, run by ctest once or once for each lane.
 #
-# A lane is a driver that the machine has: an environment that picks it, and a label (`ctest -L lavapipe`). A test that finds
-# its device missing leaves with 77 and is shown as skipped.
+# A lane is a driver that the machine has: an environment that picks it, and a label (`ctest -L lavapipe`). What is not here is skipped and
+# seen: an entry lane.NAME for a driver that is missing, status 77 of a test, lines "skipped: ..." of its parts; tools/test counts them.
 pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
 
 # The conformance machinery, which the `ssa` command links too.
@@ -14,11 +14,15 @@ target_link_libraries(ssa_test_verify PUBLIC ssa_flags)
 
 # SSA_TEST_SLOW marks drivers on which whole models take minutes: tests keep to what is short there, unless SSA_TEST_FULL is set.
 # name of the lane -> LANE_name: its environment. Lanes exist where their driver's file does.
-set(SSA_LANES)
+function(ssa_absent name what)
+  add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: ${what} is not here")
+  set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "^skipped: ")
+endfunction()
 function(ssa_lane name file)
   if(EXISTS "${file}")
-    set(SSA_LANES ${SSA_LANES} ${name} PARENT_SCOPE)
     set(LANE_${name} ${ARGN} PARENT_SCOPE)
+  else()
+    ssa_absent(lane.${name} "the driver ${name}")
   endif()
 endfunction()
 file(GLOB LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd*.json)
@@ -26,8 +30,11 @@ list(APPEND LAVAPIPE absent)
 list(GET LAVAPIPE 0 LAVAPIPE)
 set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
 # Not under the sanitizers: synchronization validation 1.3.239 leaks its own command buffers' state.
-if(EXISTS /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json AND NOT SSA_SANITIZE)
+if(SSA_SANITIZE)
+elseif(EXISTS /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json)
   set(VALIDATE SSA_TEST_VALIDATE=1)
+else()
+  ssa_absent(lane.validation "Vulkan's validation layer")
 endif()
 # VK_ICD_FILENAMES is what loaders before 1.3.207 read.
 ssa_lane(lavapipe ${LAVAPIPE} SSA_TEST_DEVICE=vulkan VK_DRIVER_FILES=${LAVAPIPE} VK_ICD_FILENAMES=${LAVAPIPE} ${VALIDATE})
@@ -97,14 +104,19 @@ endforeach()
 file(GLOB RADV /usr/share/vulkan/icd.d/radeon_icd*.json)
 list(APPEND RADV absent)
 list(GET RADV 0 RADV)
-foreach(family vega10 navi21 gfx1100)
+if(NOT EXISTS "${RADV}")
+  ssa_absent(compile.radv "RADV, AMD's compiler,")
+  set(RADV_FAMILIES)
+else()
+  set(RADV_FAMILIES vega10 navi21 gfx1100)
+endif()
+foreach(family IN LISTS RADV_FAMILIES)
   ssa_test(compile.radv_${family} $<TARGET_FILE:ssa_command> verify compile --quiet --exceptions tools/lab_exceptions TIMEOUT 1200
     ENV RADV_FORCE_FAMILY=${family} VK_DRIVER_FILES=${RADV} VK_ICD_FILENAMES=${RADV} XDG_RUNTIME_DIR=${CMAKE_BINARY_DIR})
 endforeach()
 
 # Every OpenCL kernel through Intel's and AMD's compilers, one card each; SSA_TEST_ALL=1 tests/compile_opencl.sh takes all seven.
-add_executable(list_variants tests/list_variants.c)
-target_link_libraries(list_variants PRIVATE ssa_inside)
+set_target_properties(list_variants PROPERTIES EXCLUDE_FROM_ALL OFF)
 ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh $<TARGET_FILE:list_variants> TIMEOUT 3000)
 
 # Comments, bindings, parameters and shared memory of every kernel and its twin agree.

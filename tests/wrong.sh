@@ -19,10 +19,7 @@ driver() { # DEVICE OUR-KERNELS FILES-ENDING ENVIRONMENT...
     done
 }
 lavapipe=$(ls /usr/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -1)
-[ -n "$lavapipe" ] && driver vulkan shaders comp VK_DRIVER_FILES="$lavapipe" VK_ICD_FILENAMES="$lavapipe"
-[ -e /etc/OpenCL/vendors/pocl.icd ] && driver opencl opencl cl OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd SSA_GEMM=own
-if [ $((passed + failed)) = 0 ]; then
-    echo "neither lavapipe nor PoCL is here"
-    exit 77
-fi
+pocl=/etc/OpenCL/vendors/pocl.icd
+if [ -n "$lavapipe" ]; then driver vulkan shaders comp VK_DRIVER_FILES="$lavapipe" VK_ICD_FILENAMES="$lavapipe"; else skip "lavapipe is not here"; fi
+if [ -e $pocl ]; then driver opencl opencl cl OCL_ICD_VENDORS=$pocl; else skip "PoCL is not here"; fi
 summary

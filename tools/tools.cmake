@@ -5,3 +5,7 @@ set_target_properties(ssa_command PROPERTIES OUTPUT_NAME ssa INSTALL_RPATH "$ORI
 target_include_directories(ssa_command PRIVATE tools)
 target_link_libraries(ssa_command PRIVATE ssa ssa_flags PkgConfig::CJSON m)
 install(TARGETS ssa_command)
+
+# Prints the list of kernel variants for the lanes that compile them without a device (tests/compile_opencl.sh, tools/lab).
+add_executable(list_variants EXCLUDE_FROM_ALL tests/list_variants.c)
+target_link_libraries(list_variants PRIVATE ssa_inside)

@@ -244,7 +244,6 @@ static ssa_status write_json(compile_run *r, const char *path, ssa_error *err) {
 }
 
 int verify_compile(int argc, char **argv) {
-    enum { NO_DEVICE = 77 }; /* what ctest shows as skipped */
     ssa_error   err = {0};
     const char *device = "vulkan", *json = NULL, *filter = NULL, *listed = NULL;
     double      budget = 0;
@@ -264,7 +263,7 @@ int verify_compile(int argc, char **argv) {
         if (s) {
             complain(&err);
             free_exceptions(&r.exceptions);
-            return NO_DEVICE;
+            return ssa_exit_status(s);
         }
         printf("%s (%s)\n", ssa_context_device(r.ctx), ssa_context_description(r.ctx));
         progress_begin("lowering");
