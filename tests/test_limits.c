@@ -201,6 +201,25 @@ END_TEST
 START_TEST(opencl_64g) { lower_shapes(true, 64ull << 30, 64ull << 30, true, 150); }
 END_TEST
 
+/* Workspace that the largest buffer cannot hold is refused with a sentence that names the operation and both sizes. */
+START_TEST(scratch_beyond_the_largest_buffer) {
+    enum { R = 256, C = 16, V = 2048 }; /* all tensors fit, R x V logits do not */
+    looker      *d;
+    ssa_context *ctx = open_looker(false, 1 << 20, 1 << 20, &d);
+    ssa_tensor   h, w, target, loss;
+    ck_assert(!ssa_tensor_new(ctx, SSA_F32, &h, R, C) && !ssa_tensor_new(ctx, SSA_F32, &w, V, C));
+    ck_assert(!ssa_tensor_new(ctx, SSA_I32, &target, R) && !ssa_tensor_new(ctx, SSA_F32, &loss, R));
+    ck_assert_int_eq(ssa_run_operands(ctx, SSA_LM_LOSS, SSA_T(h, w, target, loss), &(ssa_attrs){0}), SSA_ERR_MEMORY);
+    const char *text = ssa_context_error(ctx)->text;
+    ck_assert_msg(strstr(text, "lm_loss needs ") && strstr(text, " bytes of scratch") && strstr(text, "largest buffer has 1048576"), "%s", text);
+    ck_assert_int_eq(d->launches, 0);
+    ssa_error_clear(ssa_context_error(ctx));
+    ssa_tensor fewer = ssa_view(h, 0, 64, C), targets = ssa_view(target, 0, 64), losses = ssa_view(loss, 0, 64);
+    ck_assert_int_eq(ssa_run_operands(ctx, SSA_LM_LOSS, SSA_T(fewer, w, targets, losses), &(ssa_attrs){0}), SSA_OK);
+    ssa_close(ctx);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("limits");
     TCase *t = tcase_create("limits");
@@ -209,6 +228,7 @@ int main(void) {
     tcase_add_test(t, vulkan_128m);
     tcase_add_test(t, opencl_8g);
     tcase_add_test(t, opencl_64g);
+    tcase_add_test(t, scratch_beyond_the_largest_buffer);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }
