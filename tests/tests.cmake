@@ -78,6 +78,7 @@ set(TEST_near_ties_LANES cpu lavapipe pocl)
 set(TEST_attention_LANES cpu lavapipe pocl)
 set(TEST_train_LANES cpu lavapipe pocl) # the slow drivers: by hand, SSA_TEST_DEVICE and the environment of a lane
 set(TEST_finite_LANES cpu lavapipe pocl)
+set(TEST_loop_LANES cpu lavapipe pocl)
 set(TEST_fault_LANES lavapipe pocl)
 set(TEST_ops_TIMEOUT 1800)
 

@@ -43,7 +43,8 @@ static ssa_status make_all(ssa_model *m) {
     m->acts_count = training && !m->options.recompute ? L : 1;
     m->acts = calloc((size_t)m->acts_count, sizeof *m->acts);
     m->host_order = malloc((size_t)R * sizeof *m->host_order);
-    if (!m->x || !m->acts || !m->host_order) return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory for the model's tables");
+    m->host_start = malloc((size_t)(m->config.vocab_size + 3) * sizeof *m->host_start);
+    if (!m->x || !m->acts || !m->host_order || !m->host_start) return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory for the model's tables");
     MAKE(m->inputs, SSA_I32, R);
     MAKE(m->targets, SSA_I32, R);
     MAKE(m->order, SSA_I32, R);
@@ -92,4 +93,5 @@ void model_release(ssa_model *m) {
     free(m->x);
     free(m->acts);
     free(m->host_order);
+    free(m->host_start);
 }

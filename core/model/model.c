@@ -3,6 +3,7 @@
 #include "finite.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static ssa_status write_rope_table(ssa_model *m) {
     float *table = malloc((size_t)(m->options.seq * m->config.head_dim) * sizeof *table);
@@ -53,24 +54,21 @@ ssa_context             *ssa_model_context(const ssa_model *m) { return m->ctx; 
 /* -- a micro-batch and a step ------------------------------------------------------------------------------------------ */
 
 /* Positions sorted by token, stably: a counting sort, tokens outside the vocabulary in front or behind. */
-static ssa_status sort_tokens(ssa_model *m, const int32_t *tokens) {
-    int64_t  R = rows_of(m), V = m->config.vocab_size;
-    int64_t *start = calloc((size_t)V + 3, sizeof *start);
-    if (!start) return ssa_fail(ssa_context_error(m->ctx), SSA_ERR_MEMORY, "out of memory to sort a batch");
+static void sort_tokens(ssa_model *m, const int32_t *tokens) {
+    int64_t R = rows_of(m), V = m->config.vocab_size, *start = m->host_start;
+    memset(start, 0, (size_t)(V + 3) * sizeof *start);
 #define BUCKET(token) ((token) < 0 ? 0 : (token) >= V ? V + 1 : (token) + 1)
     for (int64_t r = 0; r < R; r++) start[BUCKET(tokens[r]) + 1]++;
     for (int64_t b = 0; b <= V + 1; b++) start[b + 1] += start[b];
     for (int64_t r = 0; r < R; r++) m->host_order[start[BUCKET(tokens[r])]++] = (int32_t)r;
 #undef BUCKET
-    free(start);
-    return SSA_OK;
 }
 
 ssa_status ssa_model_set_batch(ssa_model *m, const int32_t *inputs, const int32_t *targets) {
     SSA_TRY(ssa_write(m->ctx, m->inputs, inputs));
     SSA_TRY(ssa_write(m->ctx, m->targets, targets));
     if (!m->options.training) return SSA_OK;
-    SSA_TRY(sort_tokens(m, inputs));
+    sort_tokens(m, inputs);
     return ssa_write(m->ctx, m->order, m->host_order);
 }
 

@@ -74,7 +74,8 @@ struct ssa_model {
     ssa_program *train[2][2];            /* [main][accumulate] */
     ssa_program *update;
     ssa_program *hidden[2], *eval[2];    /* [main] */
-    int32_t     *host_order;             /* [R] for sorting tokens */
+    int32_t     *host_order;             /* [R] the order of a batch's tokens, and [V + 3] where each token's run begins, to make it */
+    int64_t     *host_start;
 };
 
 enum { SCALAR_CE = 0, SCALAR_ALIGN = 1, SCALAR_SUMSQ = 2, SCALAR_NORM = 4, SCALAR_FACTOR = 5 };

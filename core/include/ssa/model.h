@@ -24,7 +24,8 @@ typedef struct ssa_model ssa_model;
  * from some 20,000 tokens a step on gradients are below that. */
 ssa_status ssa_check_training_dtype(ssa_dtype dtype, ssa_error *err);
 
-/* Allocates everything and records the programs: nothing is allocated after this. Parameters are undefined. */
+/* Allocates everything and records the programs: a step then only writes its batch and its step's values, replays, and reads 8 numbers
+ * back (tests/test_loop.c). Parameters are undefined. */
 ssa_status ssa_model_create(ssa_context *ctx, const ssa_model_config *config, const ssa_model_options *options, ssa_model **out);
 void       ssa_model_free(ssa_model *m); /* NULL is ignored */
 
@@ -80,7 +81,7 @@ typedef struct ssa_losses {
     float norm;   /* gradient norm before clipping (after ssa_model_update); where it is not finite, nothing was updated */
     float factor; /* clip factor */
 } ssa_losses;
-ssa_status ssa_model_losses(ssa_model *m, ssa_losses *out); /* reads 4 floats back: waits for the step */
+ssa_status ssa_model_losses(ssa_model *m, ssa_losses *out); /* reads 8 floats back: waits for the step */
 
 /* -- inference ----------------------------------------------------------------------------------------------------------- */
 /* Forward only; *ce gets the sum of the cross-entropy over the counted targets. */
