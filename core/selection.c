@@ -1,19 +1,11 @@
 /* Whether a device's selection is right. Sums in another order round otherwise, so that of two blocks of nearly the same importance
  * either may come in: a judgement on sets and scores, one for `ssa verify` and the shadow check. */
-#include "ssa/ops.h"
+#include "ssa/judge.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static const double near_tie = 1e-5; /* of the largest importance */
-
-static double value(const void *image, ssa_dtype dtype, int64_t i) {
-    float f;
-    if (dtype == SSA_F32) return (double)((const float *)image)[i];
-    if (dtype == SSA_F64) return ((const double *)image)[i];
-    ssa_to_f32(&f, (const char *)image + i * (int64_t)ssa_dtype_size(dtype), dtype, 1);
-    return (double)f;
-}
 
 #define DIM(letter) (c->dim[(letter) - 'A'])
 
@@ -28,8 +20,8 @@ static void importances(const ssa_selection *c, int64_t row, double *importance,
         for (int64_t i = 0; i < complete; i++) {
             score[i] = 0;
             for (int64_t d = 0; d < D; d++)
-                score[i] += value(c->q, c->q_dtype, ((b * T + t) * Q + head) * D + d) *
-                            value(c->kbar, c->kbar_dtype, ((b * N + i) * H + head / (Q / H)) * D + d);
+                score[i] += ssa_element(c->q, c->q_dtype, ((b * T + t) * Q + head) * D + d) *
+                            ssa_element(c->kbar, c->kbar_dtype, ((b * N + i) * H + head / (Q / H)) * D + d);
             if (score[i] * scale > top) top = score[i] * scale;
         }
         for (int64_t i = 0; i < complete; i++) sum += exp(score[i] * scale - top);

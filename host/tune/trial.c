@@ -1,6 +1,7 @@
 /* One candidate on data of its own. It is right if, on a smaller shape of its kind, it agrees with the CPU, and on the shape itself with
- * the portable variant (which `ssa verify` holds against the CPU), each within core/op_limits.c. */
+ * the portable variant (which `ssa verify` holds against the CPU), each as core/judge.c says. */
 #include "tune/tune.h"
+#include "ssa/judge.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -109,20 +110,10 @@ static ssa_status prepare(bench *b, ssa_backend *be, ssa_error *err) {
     return SSA_OK;
 }
 
-static bool agree(const float *got, const float *want, int64_t n, double limit) {
-    double error = 0, size = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double d = (double)got[i] - (double)want[i];
-        error += d * d;
-        size += (double)want[i] * (double)want[i];
-        if (!isfinite(got[i])) return false;
-    }
-    return error <= limit * size;
-}
-
-static double limit_of(const bench *b) {
+static bool agree(const bench *b, const float *got, const float *want) {
     const ssa_tensor *out = &b->call.t[b->call.count - 1];
-    return fmax(ssa_op_limit(b->call.op, b->call.act), ssa_op_limit(b->call.op, out->dtype));
+    return ssa_judge(&(ssa_comparison){.got = got, .want = want, .dtype = SSA_F32, .n = ssa_numel(out),
+                                       .limit = ssa_output_limit(b->call.op, b->call.act, out->dtype)}).verdict == SSA_AGREE;
 }
 
 /* The last operand after running the call: on the device with a variant, or on the CPU. */
@@ -159,7 +150,7 @@ static ssa_status compare(bench *b, const tune_point *p, const char *candidate, 
     ssa_status s = prepare(b, b->t->backend, err);
     if (!s) s = result(b, p->kernel, candidate, &got, err);
     if (!s) s = small ? result_on_cpu(b, &want, err) : result(b, p->kernel, "portable", &want, err);
-    *right = !s && agree(got, want, ssa_numel(&b->call.t[b->call.count - 1]), limit_of(b));
+    *right = !s && agree(b, got, want);
     free(got);
     free(want);
     return s;

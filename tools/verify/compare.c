@@ -1,4 +1,5 @@
-/* Comparing a device's output with the CPU's: measures, limits, and the exceptions with their reasons. */
+/* A device's output beside the CPU's as a row: what the judge says (ssa/judge.h), the case's exceptions with their reasons, and how it is
+ * told. */
 #include "verify.h"
 #include <math.h>
 #include <stdio.h>
@@ -9,9 +10,6 @@ const char *verify_status_name(verify_status s) {
     static const char *names[] = {"ok", "failed", "unsupported", "skipped"};
     return names[s];
 }
-
-/* 16-bit outputs are rounded once, so that none is off by more than a few units, but one wrong element of a large output is lost in its sum. */
-enum { SIXTEEN_BIT_ULP = 16 };
 
 /* Results that are zero in exact arithmetic hold nothing but rounding: their error is measured against the size of the terms
  * that cancel. `size` is that size squared, an element. */
@@ -59,57 +57,14 @@ static double spacing(ssa_dtype dtype, double magnitude) {
 }
 
 /* An element near zero among large ones carries the rounding of large terms, so units are counted at the output's rms at least. */
-static double largest_ulp(const verify_operand *o, double size, int64_t *at) {
+static double largest_ulp(const verify_operand *o, double size) {
     double rms = sqrt(size / (double)(o->elements ? o->elements : 1)), worst = 0;
     for (int64_t i = 0; i < o->elements; i++) {
         double x = verify_get(o->got, o->dtype, o->before + i), want = verify_get(o->want, o->dtype, o->before + i);
         if (!isfinite(x) || !isfinite(want) || x == want) continue;
-        double units = fabs(x - want) / spacing(o->dtype, fmax(fabs(want), rms));
-        if (units <= worst) continue;
-        worst = units;
-        *at = i;
+        worst = fmax(worst, fabs(x - want) / spacing(o->dtype, fmax(fabs(want), rms)));
     }
     return worst;
-}
-
-/* Our error and the CPU's own, both against f64. */
-static void wide_errors(const verify_job *job, const verify_operand *o, verify_row *row) {
-    const double *truth = job->wide[o - job->operand];
-    double device = 0, cpu = 0, size = 0;
-    if (!truth) return;
-    for (int64_t i = 0; i < o->elements; i++) {
-        double x = verify_get(o->got, o->dtype, o->before + i), y = verify_get(o->want, o->dtype, o->before + i);
-        if (!isfinite(truth[i]) || !isfinite(x) || !isfinite(y)) continue;
-        device += (x - truth[i]) * (x - truth[i]);
-        cpu += (y - truth[i]) * (y - truth[i]);
-        size += truth[i] * truth[i];
-    }
-    if (size <= 0) return;
-    row->device_wide = device / size;
-    row->cpu_wide = cpu / size;
-}
-
-/* Where no two f32 results agree: the CPU's is as far from f64 as the device's. A factor 16 is four times the error. */
-static bool cancels(const verify_row *row) {
-    return row->cpu_wide > row->limit / 16 && row->cpu_wide < 1e-4 && row->device_wide <= 16 * row->cpu_wide;
-}
-
-/* Which elements are bad: those off by ten times what the limit allows an element of their size, or of the output's mean one. */
-static void fail_at_first(verify_row *row, const verify_operand *o, double size, int64_t worst_at) {
-    double  mean = size / (double)o->elements;
-    int64_t first = -1, bad = 0;
-    char    at[96];
-    for (int64_t i = 0; i < o->elements; i++) {
-        double want = verify_get(o->want, o->dtype, o->before + i), d = verify_get(o->got, o->dtype, o->before + i) - want;
-        if (!isfinite(want) || d * d <= 100 * row->limit * fmax(want * want, mean)) continue;
-        if (first < 0) first = i;
-        bad++;
-    }
-    coordinates(o, worst_at, at, sizeof at);
-    verify_fail(row, o, bad ? first : worst_at, bad ? "first bad element" : "largest difference");
-    if (!bad) return;
-    size_t used = strlen(row->reason);
-    snprintf(row->reason + used, sizeof row->reason - used, "; %lld of %lld are bad, the worst at %s", (long long)bad, (long long)o->elements, at);
 }
 
 /* Where the CPU's result is rightly not finite. Elsewhere it would hide a case that overflows by mistake. */
@@ -132,67 +87,54 @@ static void compare_copies(const verify_operand *o, verify_row *row) {
     if (bad) verify_fail(row, o, first, "first bad element");
 }
 
+/* An operand's elements of an image, without the guards. */
+static const void *inside(const verify_operand *o, const char *image) { return image + (size_t)o->before * ssa_dtype_size(o->dtype); }
+
 static void compare_floats(const verify_job *job, const verify_operand *o, verify_row *row) {
-    exception e = exception_of(job->c, o->info.name);
-    double error = 0, size = 0, worst = 0;
-    int64_t worst_at = 0, furthest = 0;
-    for (int64_t i = 0; i < o->elements; i++) {
-        double x = verify_get(o->got, o->dtype, o->before + i), want = verify_get(o->want, o->dtype, o->before + i);
-        if (!isfinite(want)) { /* the device must say the same; infinity for NaN is seen as well: exp of NaN is that on SwiftShader */
-            if (isnan(want) ? isfinite(x) : x != want) {
-                verify_fail(row, o, i, "differs from the CPU's non-finite value");
-                row->error = INFINITY;
-                return;
-            }
-            if (may_be_infinite(job->c)) continue;
-            verify_fail(row, o, i, "both are not finite");
-            row->error = INFINITY;
-            return;
-        }
-        if (!isfinite(x)) {
-            verify_fail(row, o, i, isnan(x) ? "NaN (not written?)" : "not finite");
-            row->error = INFINITY;
-            return;
-        }
-        double d = (x - want) * (x - want);
-        error += d;
-        size += want * want;
-        if (d > worst) {
-            worst = d;
-            worst_at = i;
-        }
+    exception      e = exception_of(job->c, o->info.name);
+    ssa_comparison c = {.got = inside(o, o->got), .want = inside(o, o->want), .dtype = o->dtype, .n = o->elements, .limit = row->limit,
+                        .f64 = job->wide[o - job->operand], .most_f64 = 1e-4, .terms = e.size, .infinite = may_be_infinite(job->c)};
+    ssa_judgement  j = ssa_judge(&c);
+    char           worst[96];
+    row->error = j.nmse;
+    if (j.verdict == SSA_NEITHER_IS_FINITE) {
+        verify_fail(row, o, j.at, "both are not finite");
+        return;
     }
-    size += e.size * (double)o->elements;
-    row->ulp = largest_ulp(o, size, &furthest);
-    wide_errors(job, o, row);
-    row->error = error == 0 ? 0 : size > 0 ? error / size : INFINITY;
-    if (!(row->error <= row->limit)) fail_at_first(row, o, size, worst_at);
-    else if (o->dtype != SSA_F32 && row->ulp > SIXTEEN_BIT_ULP) verify_fail(row, o, furthest, "one bad element");
-    else if (*e.why) snprintf(row->reason, sizeof row->reason, "%s", e.why);
-    if (row->status != VERIFY_FAILED || !cancels(row)) return;
-    row->status = VERIFY_OK;
-    snprintf(row->reason, sizeof row->reason, "large terms cancel: against f64 the CPU is off by %.2g, the device by %.2g", row->cpu_wide,
-             row->device_wide);
+    if (j.verdict == SSA_NOT_FINITE) {
+        double x = verify_get(c.got, o->dtype, j.at);
+        bool   finite = isfinite(verify_get(c.want, o->dtype, j.at));
+        verify_fail(row, o, j.at, !finite ? "differs from the CPU's non-finite value" : isnan(x) ? "NaN (not written?)" : "not finite");
+        return;
+    }
+    row->ulp = largest_ulp(o, j.size);
+    row->device_wide = j.got_f64;
+    row->cpu_wide = j.want_f64;
+    if (j.verdict == SSA_AGREE_IN_F64)
+        snprintf(row->reason, sizeof row->reason, "large terms cancel: against f64 the CPU is off by %.2g, the device by %.2g", row->cpu_wide,
+                 row->device_wide);
+    else if (j.verdict == SSA_AGREE)
+        snprintf(row->reason, sizeof row->reason, "%s", e.why);
+    else {
+        verify_fail(row, o, j.at, j.bad ? "first bad element" : "largest difference");
+        coordinates(o, j.worst_at, worst, sizeof worst);
+        size_t used = strlen(row->reason);
+        if (j.bad)
+            snprintf(row->reason + used, sizeof row->reason - used, "; %lld of %lld are bad, the worst at %s", (long long)j.bad, (long long)o->elements,
+                     worst);
+    }
 }
 
-static int32_t integer(const verify_operand *o, const char *image, int64_t i) { return (int32_t)verify_get(image, o->dtype, o->before + i); }
-
 static void compare_integers(const verify_job *job, const verify_operand *o, verify_row *row) {
-    int64_t N = VDIM(job->c, 'N'), L = VDIM(job->c, 'L');
+    int64_t first;
     row->limit = 0;
-    for (int64_t i = 0; i < o->elements; i++) {
-        /* entries behind the last offset are undefined */
-        if (job->c->op == SSA_SPARSE_LISTS && i % L > N && i % L >= N + 1 + integer(o, o->want, i / L * L + N)) continue;
-        if (integer(o, o->got, i) == integer(o, o->want, i)) continue;
-        row->error++;
-        if (row->status == VERIFY_OK) verify_fail(row, o, i, "differs");
-    }
+    row->error = (double)ssa_integers_differ(job->c->op, job->c->dim, inside(o, o->got), inside(o, o->want), o->elements, &first);
+    if (row->error > 0) verify_fail(row, o, first, "differs");
 }
 
 static void compare_selection(const verify_job *job, const verify_operand *o, verify_row *row) {
     const verify_operand *q = &job->operand[0], *kbar = &job->operand[1];
-    ssa_selection judged = {.q = q->image + q->before * (int64_t)ssa_dtype_size(q->dtype), .q_dtype = q->dtype,
-                            .kbar = kbar->image + kbar->before * (int64_t)ssa_dtype_size(kbar->dtype), .kbar_dtype = kbar->dtype,
+    ssa_selection judged = {.q = inside(q, q->image), .q_dtype = q->dtype, .kbar = inside(kbar, kbar->image), .kbar_dtype = kbar->dtype,
                             .dim = job->c->dim, .attr = &job->c->attr};
     int64_t K = VDIM(job->c, 'K'), rows = o->elements / K, ties = 0;
     double *scratch = malloc((size_t)VDIM(job->c, 'N') * 2 * sizeof *scratch);
@@ -223,7 +165,7 @@ void verify_compare(const verify_job *job, int i, verify_row *row) {
     row->status = VERIFY_OK;
     row->reason[0] = 0;
     row->error = 0;
-    row->limit = fmax(ssa_op_limit(job->c->op, job->act), ssa_op_limit(job->c->op, o->dtype));
+    row->limit = ssa_output_limit(job->c->op, job->act, o->dtype);
     if (job->c->op == SSA_SELECT && determined(job->c))
         compare_integers(job, o, row);
     else if (job->c->op == SSA_SELECT)

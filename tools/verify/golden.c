@@ -15,16 +15,6 @@ void golden_line(golden *g, const char *what, const char *name, double error, do
     if (g->out) fprintf(g->out, "  %-6s %-10s %-52s %.2e (limit %.0e)%s%s\n", ok ? "ok" : "FAILED", what, name, error, limit, *note ? " " : "", note);
 }
 
-double golden_nmse(const float *a, const float *ref, int64_t n) {
-    double difference = 0, square = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double d = (double)a[i] - (double)ref[i];
-        difference += d * d;
-        square += (double)ref[i] * (double)ref[i];
-    }
-    return difference / (square > 1e-300 ? square : 1e-300);
-}
-
 ssa_status golden_find(const golden *g, const char *name, ssa_dtype dtype, const ssa_file_tensor **out) {
     *out = ssa_safetensors_find(g->st, name);
     if (!*out) return ssa_fail(g->err, SSA_ERR_INPUT, "%s has no tensor %s", g->path, name);

@@ -26,7 +26,6 @@ ssa_status golden_from_context(const golden *g, ssa_context *ctx, ssa_status s);
 #define CTX(call) SSA_TRY(golden_from_context(g, g->ctx, (call)))
 
 void       golden_line(golden *g, const char *what, const char *name, double error, double limit, const char *note);
-double     golden_nmse(const float *a, const float *ref, int64_t n);
 ssa_status golden_find(const golden *g, const char *name, ssa_dtype dtype, const ssa_file_tensor **out);
 void      *golden_allocate(const golden *g, int64_t n, ssa_status *s); /* n values of 4 bytes */
 

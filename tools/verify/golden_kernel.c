@@ -46,7 +46,7 @@ static ssa_status compare_gate_gradient(golden *g, ssa_tensor dz) {
         float v = ((const float *)gate->data)[i];
         values[i] = values[3 * i + 1] / (v * (1 - v));
     }
-    if (!s) golden_line(g, "gradient", "dgate", golden_nmse(values, ref->data, ref->elements), LIMIT_TENSOR, "");
+    if (!s) golden_line(g, "gradient", "dgate", ssa_nmse(values, ref->data, SSA_F32, ref->elements), LIMIT_TENSOR, "");
     free(values);
     return s;
 }
@@ -59,7 +59,7 @@ static ssa_status compare(golden *g, const char *what, const char *name, ssa_ten
     if (ref->elements != ssa_numel(&t)) return ssa_fail(g->err, SSA_ERR_INPUT, "%s: %s has %lld elements where %lld are needed", g->path, name, (long long)ref->elements, (long long)ssa_numel(&t));
     float *values = golden_allocate(g, ref->elements, &s);
     if (!s) s = golden_from_context(g, g->ctx, ssa_read_f32(g->ctx, t, values));
-    if (!s) golden_line(g, what, name, golden_nmse(values, ref->data, ref->elements), LIMIT_TENSOR, "");
+    if (!s) golden_line(g, what, name, ssa_nmse(values, ref->data, SSA_F32, ref->elements), LIMIT_TENSOR, "");
     free(values);
     return s;
 }

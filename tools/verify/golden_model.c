@@ -8,7 +8,7 @@
 /* -- the replay -------------------------------------------------------------------------------------------------------------- */
 
 double golden_distance(const golden_row *row, double number, const float *values) {
-    if (row->values) return golden_nmse(row->values, values, row->n);
+    if (row->values) return ssa_nmse(row->values, values, SSA_F32, row->n);
     return row->relative ? fabs(row->number / number - 1) : fabs(row->number - number);
 }
 

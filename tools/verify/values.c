@@ -20,25 +20,6 @@ double verify_normal(uint64_t *state) {
 
 int64_t verify_below(uint64_t *state, int64_t n) { return (int64_t)(verify_uniform(state) * (double)n); }
 
-double verify_get(const void *image, ssa_dtype dtype, int64_t i) {
-    const char *p = (const char *)image + (size_t)i * ssa_dtype_size(dtype);
-    float f;
-    switch (dtype) {
-    case SSA_F64: {
-        double d;
-        memcpy(&d, p, sizeof d);
-        return d;
-    }
-    case SSA_I32: {
-        int32_t k;
-        memcpy(&k, p, sizeof k);
-        return k;
-    }
-    case SSA_F32: memcpy(&f, p, sizeof f); return f;
-    default: ssa_to_f32(&f, p, dtype, 1); return f;
-    }
-}
-
 void verify_set(void *image, ssa_dtype dtype, int64_t i, double value) {
     char *p = (char *)image + (size_t)i * ssa_dtype_size(dtype);
     float f = (float)value;

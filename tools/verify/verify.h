@@ -189,7 +189,7 @@ ssa_status verify_fill(verify_job *job, ssa_error *err);
 void       verify_regime(verify_job *job, int i); /* an operand whose ordinary data is there becomes what the case's data asks for */
 void       verify_spoil(verify_job *job);         /* DATA_NOT_FINITE, at last: nothing is derived from the operand any more */
 verify_operand *verify_named(verify_job *job, const char *name); /* NULL: the operation has no such operand */
-double     verify_get(const void *image, ssa_dtype dtype, int64_t i);
+#define    verify_get ssa_element /* an element of an image as a number */
 void       verify_set(void *image, ssa_dtype dtype, int64_t i, double value);
 uint64_t   verify_random(uint64_t *state);
 double     verify_uniform(uint64_t *state); /* [0, 1) */

@@ -68,8 +68,6 @@ typedef struct ssa_op_info {
 
 const char *ssa_op_name(ssa_op op);
 void        ssa_op_describe(ssa_op op, ssa_op_info *out);
-/* The largest NMSE against the CPU at which a result of this dtype counts as right (core/op_limits.c); 0 for i32. */
-double      ssa_op_limit(ssa_op op, ssa_dtype dtype);
 
 /* Whether what select gave for one query is right beside what the CPU gave: the same blocks, or a near tie, blocks whose importances
  * (ssa_spec 1.3, here in double) differ by less than 1e-5 of the largest. Each rule is judged by itself: compat's two halves are

@@ -5,6 +5,7 @@
 #include "ssa/config.h"
 #include "ssa/device.h"
 #include "ssa/io.h"
+#include "ssa/judge.h"
 #include "ssa/model.h"
 #include "ssa/ops.h"
 #include "ssa/status.h"
