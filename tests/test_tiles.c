@@ -118,6 +118,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("tiles");
     TCase *tc = tcase_create("cpu");
+    tcase_set_timeout(tc, 300); /* a loaded machine */
     tcase_add_test(tc, odd_shapes);
     tcase_add_test(tc, not_a_number);
     tcase_add_test(tc, infinite_scores);
