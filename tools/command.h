@@ -19,7 +19,7 @@ int complain(const ssa_error *err);
 void tell_remark(const ssa_context *ctx, FILE *to);
 
 /* Flags of the small subcommands: "--name value" or "--name=value"; a bool stands alone. */
-typedef enum { FLAG_STRING, FLAG_I64, FLAG_DOUBLE, FLAG_BOOL } flag_kind;
+typedef enum { FLAG_STRING, FLAG_FILE /* a string, for who completes it */, FLAG_I64, FLAG_DOUBLE, FLAG_BOOL } flag_kind;
 typedef struct flag {
     const char *name;     /* "--prompt" */
     flag_kind   kind;

@@ -161,8 +161,8 @@ int command_eval(int argc, char **argv) {
     ssa_context *ctx;
     eval_options o = {.device = "auto", .top_k = "0", .val_fraction = -1};
     const flag   flags[] = {
-        {"--checkpoint", FLAG_STRING, &o.path, 0, 0, "folder with config.json and weights, or of a run, whose newest it is then (needed)"},
-        {"--data", FLAG_STRING, &o.data, 0, 0, "text or token shards (default: what the run validates on)"},
+        {"--checkpoint", FLAG_FILE, &o.path, 0, 0, "folder with config.json and weights, or of a run, whose newest it is then (needed)"},
+        {"--data", FLAG_FILE, &o.data, 0, 0, "text or token shards (default: what the run validates on)"},
         {"--device", FLAG_STRING, &o.device, 0, 0, "cpu, vulkan, vulkan:N, opencl, opencl:N, auto (default)"},
         {"--threads", FLAG_I64, &o.threads, 0, 128, "of the CPU device (default 0: OMP_NUM_THREADS, else all processors)"},
         {"--top-k", FLAG_STRING, &o.top_k, 0, 0, "budgets of blocks to evaluate, e.g. 2,4,8 (default: the model's)"},

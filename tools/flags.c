@@ -1,5 +1,6 @@
 /* Command-line flags. */
 #include "command.h"
+#include "help.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +18,23 @@ bool flag_split(int argc, char **argv, int *i, char *name, size_t capacity, cons
     return true;
 }
 
-static void help(const char *usage, const flag *flags, int count) {
-    printf("usage: ssa %s\n\n", usage);
-    for (int i = 0; i < count; i++) printf("  %-16s %s\n", flags[i].name, flags[i].help);
-    exit(0);
+static const char *choices_of(const char *name) {
+    static const char *const choices[][2] = {{"--device", "auto cpu vulkan opencl"}, {"--dtype", "f32 bf16 f16"}, {"--mode", "sparse full"}};
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        if (!strcmp(choices[i][0], name)) return choices[i][1];
+    return NULL;
+}
+
+_Noreturn static void help(const char *usage, const flag *flags, int count) {
+    static const char *const values[] = {[FLAG_STRING] = "TEXT", [FLAG_FILE] = "FILE", [FLAG_I64] = "N", [FLAG_DOUBLE] = "X", [FLAG_BOOL] = NULL};
+    help_usage(usage);
+    for (int i = 0; i < count; i++) help_option(flags[i].name, values[flags[i].kind], flags[i].help, choices_of(flags[i].name));
+    help_end();
 }
 
 static ssa_status set(const flag *f, const char *value, ssa_error *err) {
     if (!value) return ssa_fail(err, SSA_ERR_INPUT, "%s needs a value", f->name);
-    if (f->kind == FLAG_STRING) {
+    if (f->kind == FLAG_STRING || f->kind == FLAG_FILE) {
         *(const char **)f->to = value;
         return SSA_OK;
     }

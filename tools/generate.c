@@ -143,7 +143,7 @@ int command_generate(int argc, char **argv) {
     ssa_context     *ctx;
     generate_options o = {.device = "auto", .mode = "sparse", .tokens = 200, .temperature = 0.8, .top_p = 1, .seed = 1};
     const flag       flags[] = {
-        {"--checkpoint", FLAG_STRING, &o.path, 0, 0, "folder with config.json and weights (needed)"},
+        {"--checkpoint", FLAG_FILE, &o.path, 0, 0, "folder with config.json and weights (needed)"},
         {"--prompt", FLAG_STRING, &o.prompt, 0, 0, "text to continue, for a model of bytes (default \"In the beginning\")"},
         {"--prompt-ids", FLAG_STRING, &o.prompt_ids, 0, 0, "token ids to continue, e.g. 1,2,3; ids are printed (default for a model of token ids: 0)"},
         {"--tokens", FLAG_I64, &o.tokens, 1, 1e7, "tokens to write (default 200)"},

@@ -8,6 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void tell_warmup(const train_command *c) {
+    ssa_train_options preset;
+    ssa_error         none = {0};
+    if (c->warmup_given || ssa_train_preset(c->options.preset, &preset, &none) || preset.warmup == c->options.warmup) return;
+    printf("warmup is %lld: the %lld steps of the preset %s are more than the run's %lld\n", (long long)c->options.warmup, (long long)preset.warmup, c->options.preset, (long long)c->options.steps);
+}
+
+/* Every option as it is in the end, in the words of a config file. */
+static void print_options(const ssa_train_options *o) {
+    int               count;
+    char              text[SSA_NUMBER_SIZE];
+    const ssa_option *table = ssa_train_option_table(&count);
+    printf("\n");
+    for (int i = 0; i < count; i++) {
+        const char *value = ssa_train_get(o, &table[i], text);
+        printf("%-14s %s\n", table[i].name, *value ? value : "-");
+    }
+}
+
 static ssa_status dry_run(ssa_context *ctx, ssa_train_options *o, ssa_error *err) {
     ssa_model_plan plan;
     if (o->model.vocab_size == 0 && o->data[0]) {
@@ -26,6 +45,7 @@ static ssa_status dry_run(ssa_context *ctx, ssa_train_options *o, ssa_error *err
     printf("memory         %.1f MiB: weights %.1f, gradients and optimizer %.1f, activations %.1f, scratch %.1f; the device has %.1f MiB\n", (double)plan.total / mib,
            (double)plan.weights / mib, (double)plan.optimizer / mib, (double)plan.activations / mib, (double)plan.scratch / mib, (double)ssa_context_memory(ctx) / mib);
     printf("largest batch  %lld\n", (long long)plan.largest_batch);
+    print_options(o);
     return SSA_OK;
 }
 
@@ -74,6 +94,7 @@ int command_train(int argc, char **argv) {
     if (ssa_open(c.device, &(ssa_open_options){.profile = c.profile, .check = c.check, .threads = c.threads, .activity = progress_activity}, &ctx, &err)) return complain(&err);
     progress_begin("starting");
     tell_remark(ctx, stdout);
+    tell_warmup(&c);
     if (c.dry_run) dry_run(ctx, &c.options, &err); else train(&c, ctx, &result, &err);
     ssa_close(ctx);
     return err.status ? complain(&err) : result.interrupted ? EXIT_INTERRUPTED : 0;

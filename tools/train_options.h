@@ -8,6 +8,7 @@ typedef struct train_command {
     char              device[256], resume[SSA_PATH_CAPACITY], where[SSA_PATH_CAPACITY];
     int               threads; /* see ssa_open_options */
     bool              dry_run, profile, check;
+    bool              warmup_given; /* by an option or the run */
     ssa_train_options options;
     char              checkpoint[SSA_PATH_CAPACITY + 32]; /* to go on from; empty: a new run */
 } train_command;

@@ -1,5 +1,6 @@
 /* ssa verify: is a device right? One mode after another on one device after another; rows go to the console and into the reports. */
 #include "command.h"
+#include "help.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -37,18 +38,6 @@ static const mode modes[] = {
 };
 enum { MODES = sizeof modes / sizeof *modes };
 
-static void usage(FILE *to) {
-    fprintf(to, "usage: ssa verify MODE [--device NAME,...|all] [options]\n\n");
-    for (int i = 0; i < MODES; i++) fprintf(to, "  %-12s %s\n", modes[i].name, modes[i].help);
-    fprintf(to, "  %-12s %s\n", "all", "all of these but kernel, within --budget seconds");
-    fprintf(to, "  %-12s %s\n", "compile", "every kernel variant through the driver's compiler, without running any");
-    fprintf(to, "  %-12s %s\n", "compare", "A.json B.json: what changed between two reports");
-    fprintf(to, "  %-12s %s\n", "page", "A.json ... --html FILE: several reports on one page");
-    fprintf(to, "\n`ssa verify MODE --help` lists the options. Exit status: 0 everything that ran is right, and\n"
-                "something did on each device; 1 something failed, or nothing was verified; 2 bad input;\n"
-                "3 ended early by a signal, with the reports of what was done.\n");
-}
-
 static ssa_status parse(int argc, char **argv, const char *name, arguments *a, session *s, ssa_error *err) {
     char       line[160];
     double     budget = NAN;
@@ -69,9 +58,9 @@ static ssa_status parse(int argc, char **argv, const char *name, arguments *a, s
         {"--list", FLAG_BOOL, &a->list, 0, 0, "kernel: the kernels there are, each with the operations that launch it"},
         {"--first", FLAG_BOOL, &s->first, 0, 0, "stop at the first row that failed; kernel: time nothing"},
         {"--limits", FLAG_STRING, &s->limits, 0, 0, "a smaller device: shared=16384,range=134217728,groups=65535,push=128,subgroup=0,..."},
-        {"--json", FLAG_STRING, &a->json, 0, 0, "file for everything"},
-        {"--csv", FLAG_STRING, &a->csv, 0, 0, "file for the rows as a table"},
-        {"--html", FLAG_STRING, &a->html, 0, 0, "file for a page with the matrix of devices, operations and variants"},
+        {"--json", FLAG_FILE, &a->json, 0, 0, "file for everything"},
+        {"--csv", FLAG_FILE, &a->csv, 0, 0, "file for the rows as a table"},
+        {"--html", FLAG_FILE, &a->html, 0, 0, "file for a page with the matrix of devices, operations and variants"},
     };
     snprintf(line, sizeof line, "verify %s [options]", name);
     if (argc > (int)(sizeof a->rest / sizeof *a->rest)) return ssa_fail(err, SSA_ERR_INPUT, "verify %s: %d arguments are too many", name, argc);
@@ -97,6 +86,24 @@ static ssa_status parse(int argc, char **argv, const char *name, arguments *a, s
     if (threads) setenv("OMP_NUM_THREADS", line, 1); /* read by every context, those of other work's processes too */
     if (s->limits) setenv("SSA_LIMITS", s->limits, 1); /* read by every device that is opened from here on */
     return SSA_OK;
+}
+
+/* The modes, then the options that they share. */
+static int help(void) {
+    arguments a = {0};
+    session   s = {0};
+    char     *argv[] = {"--help"};
+    ssa_error err = {0};
+    help_usage("verify MODE [--device NAME,...|all] [options]");
+    for (int i = 0; i < MODES; i++) help_word(modes[i].name, modes[i].help);
+    help_word("all", "all of these but kernel, within --budget seconds");
+    help_word("compile", "every kernel variant through the driver's compiler, without running any");
+    help_word("compare", "A.json B.json: what changed between two reports");
+    help_word("page", "A.json ... --html FILE: several reports on one page");
+    help_text("Exit status: 0 everything that ran is right, and something did on each device; 1 something failed, or nothing was\n"
+              "verified; 2 bad input; 3 ended early by a signal, with the reports of what was done.");
+    parse(1, argv, "MODE", &a, &s, &err);
+    return 1;
 }
 
 /* What a mode takes besides options. */
@@ -233,7 +240,7 @@ static int reports(const char *name, int argc, char **argv) {
     cJSON      *report[32] = {0};
     int         count = 0;
     bool        compare = !strcmp(name, "compare"), worse = false;
-    const flag  flags[] = {{"--html", FLAG_STRING, &html, 0, 0, "page: the file to write"}};
+    const flag  flags[] = {{"--html", FLAG_FILE, &html, 0, 0, "page: the file to write"}};
     ssa_status  status = argc > 32 ? ssa_fail(&err, SSA_ERR_INPUT, "verify %s: %d arguments are too many", name, argc) : SSA_OK;
     if (!status)
         status = flags_parse(argc, argv, compare ? "verify compare A.json B.json" : "verify page A.json ... --html FILE", flags, !compare, path,
@@ -249,10 +256,7 @@ static int reports(const char *name, int argc, char **argv) {
 
 int command_verify(int argc, char **argv) {
     const char *name = argc > 0 ? argv[0] : "";
-    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
-        usage(stdout);
-        return 0;
-    }
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) return help();
     if (!strcmp(name, "compile")) return verify_compile(argc - 1, argv + 1);
     if (!strcmp(name, "compare") || !strcmp(name, "page")) return reports(name, argc - 1, argv + 1);
     if (!strcmp(name, "busy") && argc == 2) return mode_busy(argv[1]);

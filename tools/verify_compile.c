@@ -250,8 +250,8 @@ int verify_compile(int argc, char **argv) {
     compile_run r = {0};
     const flag  flags[] = {{"--device", FLAG_STRING, &device, 0, 0, "vulkan, vulkan:N (default vulkan)"},
                            {"--filter", FLAG_STRING, &filter, 0, 0, "regular expression over \"op dtype case\""},
-                           {"--exceptions", FLAG_STRING, &listed, 0, 0, "file of lines PATTERN -- REASON: what may spill"},
-                           {"--json", FLAG_STRING, &json, 0, 0, "file to write everything to"},
+                           {"--exceptions", FLAG_FILE, &listed, 0, 0, "file of lines PATTERN -- REASON: what may spill"},
+                           {"--json", FLAG_FILE, &json, 0, 0, "file to write everything to"},
                            {"--seconds", FLAG_DOUBLE, &budget, 0, 1e6, "time budget: cases beyond it are skipped (default 0: none)"},
                            {"--quiet", FLAG_BOOL, &r.quiet, 0, 0, "only variants that are not ok"}};
     const char *usage = "verify compile [--device vulkan:N] [--filter REGEX] [--exceptions FILE] [--json FILE] [--seconds N] [--quiet]";

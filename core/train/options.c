@@ -125,6 +125,25 @@ ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *val
     return ssa_fail(err, SSA_ERR_INPUT, "there is no option %s", SHOW(name));
 }
 
+const char *ssa_train_get(const ssa_train_options *o, const ssa_option *p, char text[SSA_NUMBER_SIZE]) {
+    const void *at = (const char *)o + p->offset;
+    switch (p->kind) {
+    case SSA_OPT_STRING: return at;
+    case SSA_OPT_INT: snprintf(text, SSA_NUMBER_SIZE, "%d", *(const int *)at); break;
+    case SSA_OPT_I64: snprintf(text, SSA_NUMBER_SIZE, "%lld", (long long)*(const int64_t *)at); break;
+    case SSA_OPT_U64: snprintf(text, SSA_NUMBER_SIZE, "%llu", (unsigned long long)*(const uint64_t *)at); break;
+    case SSA_OPT_FLOAT: return ssa_number_print(text, (double)*(const float *)at, true);
+    case SSA_OPT_DOUBLE: return ssa_number_print(text, *(const double *)at, false);
+    case SSA_OPT_BOOL: return *(const bool *)at ? "true" : "false";
+    case SSA_OPT_CHOICE: {
+        const char *word = p->choices;
+        for (int k = *(const int *)at; k > 0; k--) word += strcspn(word, " ") + 1;
+        snprintf(text, SSA_NUMBER_SIZE, "%.*s", (int)strcspn(word, " "), word);
+    }
+    }
+    return text;
+}
+
 /* -- as JSON ------------------------------------------------------------------------------------------------------------- */
 
 const char *option_text(const cJSON *item, char number[SSA_NUMBER_SIZE]) {
@@ -157,6 +176,7 @@ cJSON *options_to_json(const ssa_train_options *o) {
     for (int i = 0; i < TABLE_COUNT; i++) {
         const ssa_option *p = &table[i];
         const void       *at = (const char *)o + p->offset;
+        char              text[SSA_NUMBER_SIZE];
         switch (p->kind) {
         case SSA_OPT_STRING: cJSON_AddStringToObject(json, p->name, at); break;
         case SSA_OPT_INT: cJSON_AddNumberToObject(json, p->name, *(const int *)at); break;
@@ -165,13 +185,7 @@ cJSON *options_to_json(const ssa_train_options *o) {
         case SSA_OPT_FLOAT: add_number(json, p->name, (double)*(const float *)at, true); break;
         case SSA_OPT_DOUBLE: add_number(json, p->name, *(const double *)at, false); break;
         case SSA_OPT_BOOL: cJSON_AddBoolToObject(json, p->name, *(const bool *)at); break;
-        case SSA_OPT_CHOICE: {
-            const char *word = p->choices;
-            for (int k = *(const int *)at; k > 0; k--) word += strcspn(word, " ") + 1;
-            char text[16];
-            snprintf(text, sizeof text, "%.*s", (int)strcspn(word, " "), word);
-            cJSON_AddStringToObject(json, p->name, text);
-        }
+        case SSA_OPT_CHOICE: cJSON_AddStringToObject(json, p->name, ssa_train_get(o, p, text)); break;
         }
     }
     return json;

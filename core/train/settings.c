@@ -107,6 +107,7 @@ ssa_status ssa_settings_apply(const ssa_settings *s, const char *const *others, 
             for (int k = 0; others && others[k]; k++) other |= !strcmp(at->name, others[k]);
             if (at->layer == layer && !other && ssa_train_set(o, at->name, at->value, &inner)) return named(at, &inner, err);
         }
+    if (winner(s, "warmup") < 0 && o->warmup > o->steps) o->warmup = (o->steps + 9) / 10; /* a preset's, for its own length */
     return SSA_OK;
 }
 

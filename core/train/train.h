@@ -81,6 +81,9 @@ ssa_status log_open(train_log *log, const char *run, int64_t step, ssa_error *er
 ssa_status log_line(train_log *log, cJSON *line, ssa_error *err); /* takes the line */
 void       log_close(train_log *log);
 
+/* memory.c: plans the model; more than the device has is an error that says what would fit: another batch, recompute, shorter rows. */
+ssa_status memory_check(ssa_context *ctx, const ssa_train_options *o, const ssa_model_options *mo, ssa_model_plan *plan, ssa_error *err);
+
 /* pace.c: rates since this process began its steps, evaluations and checkpoints included; tokens seen since the run began. */
 typedef struct train_pace { double elapsed, left /* s */, tokens_per_s, flops_per_s, tokens_seen; } train_pace;
 /* first: the step before the first of this process; elapsed: seconds since; flops: of a step. */

@@ -188,18 +188,10 @@ static ssa_status steps(trainer *t) {
 
 /* -- before the loop --------------------------------------------------------------------------------------------------------- */
 
-/* Says what will not fit before anything is allocated. */
 static ssa_status check_memory(trainer *t, const ssa_train_options *o, const ssa_model_options *mo) {
     ssa_model_plan plan;
-    CTX(ssa_model_make_plan(t->ctx, &o->model, mo, &plan));
-    uint64_t have = ssa_context_memory(t->ctx);
+    SSA_TRY(memory_check(t->ctx, o, mo, &plan, t->err));
     t->flops = plan.flops_step;
-    if (have && plan.total > have) {
-        char hint[96] = "no batch fits";
-        if (plan.largest_batch) snprintf(hint, sizeof hint, "the largest batch that fits is %lld", (long long)plan.largest_batch);
-        return ssa_fail(t->err, SSA_ERR_INPUT, "batch %lld needs %.2f GiB, %s has %.2f GiB; %s", (long long)o->batch, (double)plan.total / (1 << 30), ssa_context_device(t->ctx),
-                        (double)have / (1 << 30), hint);
-    }
     if (t->progress)
         fprintf(t->progress, "%s (%s): %.2f M parameters, %.3g GFLOP a step, %.1f MiB of memory\n", ssa_context_device(t->ctx), ssa_context_description(t->ctx),
                 (double)plan.parameters / 1e6, plan.flops_step / 1e9, (double)plan.total / (1 << 20));

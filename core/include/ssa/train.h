@@ -50,9 +50,11 @@ typedef struct ssa_option {
 const ssa_option *ssa_train_option_table(int *count);
 /* Sets one option from text; the sentence names option and value. */
 ssa_status ssa_train_set(ssa_train_options *o, const char *name, const char *value, ssa_error *err);
+/* The value of an option as text, as ssa_train_set takes it; text holds what is not a string of o itself. */
+const char *ssa_train_get(const ssa_train_options *o, const ssa_option *option, char text[SSA_NUMBER_SIZE]);
 /* Options as they were given: flags and config files make a list of settings, and the list becomes options by one path, whichever way
  * and in whatever order each came. First the preset, where one is set; then the configuration of the checkpoint that init_from names;
- * then everything else. What is set twice has the value of the highest layer, within it the last. Names may have - for _. */
+ * then everything else; a warm-up that nobody set and that is longer than the run becomes a tenth of it. What is set twice has the value of the highest layer, within it the last. Names may have - for _. */
 typedef enum { SSA_SETTINGS_DEFAULTS, SSA_SETTINGS_FILES, SSA_SETTINGS_FLAGS } ssa_settings_layer;
 typedef struct ssa_settings ssa_settings;
 ssa_settings *ssa_settings_new(void); /* NULL: out of memory */
