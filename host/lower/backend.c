@@ -171,6 +171,7 @@ static ssa_status gpu_variants(ssa_backend *backend, ssa_variant_fn each, void *
         const variant *v = variant_at(i);
         char           why[128] = "";
         bool           runs = variant_runs(v, limits, why, sizeof why);
+        if (runs && v == variant_first(v->kernel, limits, NULL) && strcmp(v->kernel, "matmul")) snprintf(why, sizeof why, "default");
         each(user, v->kernel, v->name, v->source, runs, why);
     }
     return SSA_OK;

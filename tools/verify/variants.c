@@ -1,6 +1,7 @@
 /* Kernel variants: what a device can be made to run besides what it chooses by itself. Ways of running the whole device are lines here;
  * the variants of single kernels come from the library's own list (ssa_variants), each is forced in turn. */
 #include "session.h"
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,20 +55,13 @@ static ssa_status users_of(ssa_context *ctx, const char *source, char *ops, size
     return SSA_OK;
 }
 
-typedef struct listing { variant_lines *lines; const char *kernel; char source[MOST_LINES][64]; int of_kernel; } listing;
+typedef struct listing { variant_lines *lines; char source[MOST_LINES][64]; } listing;
 
-/* Every line of a kernel that has more than one, as far as the device can run it. */
+/* Every line that does not run by itself anyway, as far as the device can run it. */
 static void take_line(void *user, const char *kernel, const char *name, const char *source, bool runs, const char *why) {
     listing       *l = user;
     variant_lines *lines = l->lines;
-    (void)why;
-    if (!runs || lines->count == MOST_LINES) return;
-    if (!l->kernel || strcmp(l->kernel, kernel)) {
-        if (l->of_kernel == 1) lines->count--; /* the kernel before has nothing to force */
-        l->of_kernel = 0;
-    }
-    l->kernel = kernel;
-    l->of_kernel++;
+    if (!runs || !strcmp(why, "default") || lines->count == MOST_LINES) return; /* the default has had the first pass */
     variant *v = &lines->at[lines->count];
     *v = (variant){.api = lines->device, .dtypes = 1u << SSA_F32, .other = true};
     snprintf(v->name, sizeof v->name, "%s=%s", kernel, name);
@@ -87,7 +81,6 @@ static ssa_status lines_of(session *s, const char *device, variant_lines *lines,
     if (!status && ctx) {
         l->lines = lines;
         status = ssa_variants(ctx, take_line, l);
-        if (l->of_kernel == 1) lines->count--;
         for (int i = first; i < lines->count && !status; i++) status = users_of(ctx, l->source[i], lines->at[i].ops, sizeof lines->at[i].ops, err);
         ssa_close(ctx);
     }
@@ -149,16 +142,38 @@ static bool wanted(const session *s, const variant *v) {
 /* A variant's share of the pass's time: the first, which is everything in f32 and in 16 bits, against the others. */
 static double weight_of(const variant *v) { return v->other ? v->ops[0] ? 0.3 : 1.5 : 4; }
 
+/* Whether the filter leaves a line anything to do. */
+static bool has_cases(const session *s, const variant *v) {
+    verify_case_list cases = {0};
+    ssa_error        err = {0};
+    regex_t          filter, ops;
+    bool             found = false;
+    if (!v->ops[0] || !s->options.filter) return true;
+    if (verify_cases(&cases, &err) || regcomp(&filter, s->options.filter, REG_EXTENDED | REG_NOSUB)) return true;
+    if (!regcomp(&ops, v->ops, REG_EXTENDED | REG_NOSUB)) {
+        for (int i = 0; i < cases.count && !found; i++) {
+            char text[600];
+            if (regexec(&ops, ssa_op_name(cases.at[i].op), 0, NULL, 0)) continue;
+            snprintf(text, sizeof text, "%s f32 %s", ssa_op_name(cases.at[i].op), cases.at[i].text);
+            found = !regexec(&filter, text, 0, NULL, 0);
+        }
+        regfree(&ops);
+    }
+    regfree(&filter);
+    free(cases.at);
+    return found;
+}
+
 ssa_status session_variants(session *s, const char *device, session_run run, ssa_error *err) {
     bool           storage16 = has_storage16(s, device);
     double         deadline = s->deadline, left = 0;
     variant_lines *lines = malloc(sizeof *lines);
     ssa_status     status = lines ? lines_of(s, device, lines, err) : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for the list of variants");
     for (int i = 0; !status && i < lines->count; i++)
-        if (wanted(s, &lines->at[i])) left += weight_of(&lines->at[i]);
+        if (wanted(s, &lines->at[i]) && has_cases(s, &lines->at[i])) left += weight_of(&lines->at[i]);
     for (int i = 0; !status && i < lines->count; i++) {
         const variant *v = &lines->at[i];
-        if (!wanted(s, v) || session_interrupted(s)) continue;
+        if (!wanted(s, v) || session_interrupted(s) || !has_cases(s, v)) continue;
         if (deadline > 0) s->deadline = session_now() + (deadline - session_now()) * weight_of(v) / left;
         left -= weight_of(v);
         if (!strcmp(v->name, "widened") && !storage16)

@@ -54,8 +54,8 @@ uint64_t    ssa_context_allocated(const ssa_context *ctx);   /* bytes allocated 
 /* Messages of the validation layer so far (0 without .validate). */
 int         ssa_context_validation_messages(const ssa_context *ctx);
 
-/* The list of kernel variants as this context's device sees it: calls each(kernel, name, source, runs, why not) for every line. The CPU
- * has none. */
+/* The list of kernel variants as this context's device sees it: calls each(kernel, name, source, runs, why) for every line; why: what
+ * the device lacks, or "default" where this line runs by itself whatever the shape. The CPU has none. */
 typedef void (*ssa_variant_fn)(void *user, const char *kernel, const char *name, const char *source, bool runs, const char *why);
 ssa_status ssa_variants(ssa_context *ctx, ssa_variant_fn each, void *user);
 
