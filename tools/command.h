@@ -10,7 +10,6 @@ int command_eval(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_verify(int argc, char **argv);
-int verify_compile(int argc, char **argv); /* a mode of verify; 77: there is no such device */
 
 /* Prints the sentence, prefixed with "ssa: ", to stderr; returns the exit status that goes with it. */
 int complain(const ssa_error *err);

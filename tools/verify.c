@@ -1,9 +1,11 @@
 /* ssa verify: is a device right? One mode after another on one device after another; rows go to the console and into the reports. */
+#include "clock.h"
 #include "command.h"
 #include "help.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
+#include "verify/compile.h"
 #include "verify/report_file.h"
 #include "verify/session.h"
 #include <glob.h>
@@ -185,7 +187,7 @@ static ssa_status check_reports(const arguments *a, ssa_error *err) {
 }
 
 static void finish(session *s) {
-    double seconds = session_now() - s->started;
+    double seconds = clock_now() - s->started;
     cJSON *summary = cJSON_AddObjectToObject(s->report, "summary");
     for (int i = 0; i < 4; i++) cJSON_AddNumberToObject(summary, verify_status_name(i), s->total[i]);
     cJSON_AddNumberToObject(s->report, "seconds", round(10 * seconds) / 10);
@@ -254,10 +256,35 @@ static int reports(const char *name, int argc, char **argv) {
     return status ? complain(&err) : worse ? 1 : 0;
 }
 
+static int compile(int argc, char **argv) {
+    ssa_error       err = {0};
+    ssa_context    *ctx;
+    const char     *device = "vulkan";
+    compile_options o = {.activity = progress_activity};
+    bool            failed = false;
+    const flag      flags[] = {{"--device", FLAG_STRING, &device, 0, 0, "vulkan, vulkan:N (default vulkan)"},
+                               {"--filter", FLAG_STRING, &o.filter, 0, 0, "regular expression over \"op dtype case\""},
+                               {"--exceptions", FLAG_FILE, &o.exceptions, 0, 0, "file of lines PATTERN -- REASON: what may spill"},
+                               {"--json", FLAG_FILE, &o.json, 0, 0, "file to write everything to"},
+                               {"--seconds", FLAG_DOUBLE, &o.seconds, 0, 1e6, "time budget: cases beyond it are skipped (default 0: none)"},
+                               {"--quiet", FLAG_BOOL, &o.quiet, 0, 0, "only variants that are not ok"}};
+    const char *usage_line = "verify compile [--device vulkan:N] [--filter REGEX] [--exceptions FILE] [--json FILE] [--seconds N] [--quiet]";
+    ssa_status  s = flags_parse(argc, argv, usage_line, flags, sizeof flags / sizeof *flags, NULL, NULL, &err);
+    if (s) return complain(&err);
+    progress_opening();
+    s = ssa_open(device, &(ssa_open_options){.compile_only = true, .activity = progress_activity}, &ctx, &err);
+    if (s) return complain(&err);
+    printf("%s (%s)\n", ssa_context_device(ctx), ssa_context_description(ctx));
+    progress_begin("lowering");
+    s = mode_compile(ctx, &o, &failed, &err);
+    ssa_close(ctx);
+    return s ? complain(&err) : failed;
+}
+
 int command_verify(int argc, char **argv) {
     const char *name = argc > 0 ? argv[0] : "";
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) return help();
-    if (!strcmp(name, "compile")) return verify_compile(argc - 1, argv + 1);
+    if (!strcmp(name, "compile")) return compile(argc - 1, argv + 1);
     if (!strcmp(name, "compare") || !strcmp(name, "page")) return reports(name, argc - 1, argv + 1);
     if (!strcmp(name, "busy") && argc == 2) return mode_busy(argv[1]);
     for (int i = 0; i < MODES; i++)

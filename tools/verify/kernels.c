@@ -4,18 +4,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-ssa_status kernels_of_case(ssa_context *ctx, const verify_case *c, ssa_dtype act, void (*each)(void *user, const char *kernel), void *user) {
+ssa_status case_operands_create(ssa_context *ctx, const verify_case *c, ssa_dtype act, case_operands *out) {
     ssa_op_info    info;
     verify_operand o;
-    ssa_tensor     t[SSA_MAX_OPERANDS] = {{0}};
     ssa_status     s = SSA_OK;
+    *out = (case_operands){0};
     ssa_op_describe(c->op, &info);
+    out->count = info.count;
     for (int i = 0; i < info.count && !s; i++) {
+        int alias = -1;
+        for (int k = 0; k < 2; k++)
+            if (c->alias[k][0] == i && i) alias = c->alias[k][1];
         verify_shape_of(c, &info.operand[i], i, &o);
-        s = ssa_tensor_create(ctx, verify_dtype_of(c, &info.operand[i], act), o.rank, o.shape, &t[i]);
+        if (alias < 0) s = ssa_tensor_create(ctx, verify_dtype_of(c, &info.operand[i], act), o.rank, o.shape, &out->owned[i]);
+        out->t[i] = alias < 0 ? out->owned[i] : out->t[alias];
     }
-    if (!s) s = ssa_kernels_of(ctx, c->op, info.count, t, &c->attr, each, user);
-    for (int i = 0; i < info.count; i++) ssa_tensor_free(ctx, &t[i]);
+    return s;
+}
+
+void case_operands_free(ssa_context *ctx, case_operands *o) {
+    for (int i = 0; i < o->count; i++)
+        if (o->owned[i].buffer) ssa_tensor_free(ctx, &o->owned[i]);
+}
+
+ssa_status kernels_of_case(ssa_context *ctx, const verify_case *c, ssa_dtype act, void (*each)(void *user, const char *kernel), void *user) {
+    case_operands o;
+    ssa_status    s = case_operands_create(ctx, c, act, &o);
+    if (!s) s = ssa_kernels_of(ctx, c->op, o.count, o.t, &c->attr, each, user);
+    case_operands_free(ctx, &o);
     if (s) ssa_error_clear(ssa_context_error(ctx));
     return s;
 }

@@ -1,15 +1,9 @@
 /* Runs cases: every operation on a device against the CPU. */
+#include "clock.h"
 #include "verify.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* -- running ---------------------------------------------------------------------------------------------------------- */
 
@@ -196,7 +190,7 @@ static ssa_status compare_repeats(verify_runner *r, verify_job *job) {
 
 static bool interrupted(const verify_runner *r) { return r->options.interrupt && *r->options.interrupt; }
 
-bool verify_runner_late(const verify_runner *r) { return interrupted(r) || (r->options.seconds > 0 && now() - r->started > r->options.seconds); }
+bool verify_runner_late(const verify_runner *r) { return interrupted(r) || (r->options.seconds > 0 && clock_now() - r->started > r->options.seconds); }
 
 static void tell(const verify_runner *r, const char *name) {
     char text[400];
@@ -243,7 +237,7 @@ ssa_status verify_runner_open(verify_runner *r) {
     ssa_status s = compile_filter(r, r->options.ops, &r->ops, &r->only_ops);
     if (!s) s = ssa_open("cpu", NULL, &r->cpu, r->err);
     if (s) verify_runner_close(r);
-    r->started = now();
+    r->started = clock_now();
     return s;
 }
 

@@ -1,4 +1,5 @@
 /* A session: the report as a JSON tree, what the console shows meanwhile, and the time budget. */
+#include "clock.h"
 #include "session.h"
 #include <math.h>
 #include <stdarg.h>
@@ -6,18 +7,12 @@
 #include <string.h>
 #include <time.h>
 
-double session_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 ssa_status session_open(session *s, ssa_error *err) {
     char      when[32];
     time_t    now = time(NULL);
     struct tm utc;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    s->started = session_now();
+    s->started = clock_now();
     s->report = cJSON_CreateObject();
     cJSON_AddStringToObject(s->report, "format", "ssa-verify");
     cJSON_AddNumberToObject(s->report, "version", SESSION_FORMAT);
@@ -37,7 +32,7 @@ void session_close(session *s) {
 }
 
 void session_begin(session *s, const char *mode, const char *device, double share) {
-    double now = session_now();
+    double now = clock_now();
     memset(s->tally, 0, sizeof s->tally);
     s->mode = mode;
     s->device = device;
@@ -59,7 +54,7 @@ bool session_interrupted(const session *s) { return s->options.interrupt && *s->
 
 bool session_over(const session *s) { return session_interrupted(s) || (s->deadline > 0 && session_left(s) < 1e-6); }
 
-double session_left(const session *s) { return s->deadline > 0 ? fmax(1e-9, s->deadline - session_now()) : 0; }
+double session_left(const session *s) { return s->deadline > 0 ? fmax(1e-9, s->deadline - clock_now()) : 0; }
 
 static void print_tally(const char *name, const session_tally *t) {
     char text[128] = "";

@@ -40,7 +40,6 @@ typedef struct session {
     int            total[4];
 } session;
 
-double     session_now(void);
 ssa_status session_open(session *s, ssa_error *err);
 void       session_close(session *s);
 
@@ -76,6 +75,10 @@ ssa_status mode_determinism(session *s, const char *device, ssa_error *err);
 ssa_status mode_stress(session *s, const char *device, ssa_error *err);
 ssa_status mode_kernel(session *s, const char *device, ssa_error *err); /* device: one of kernel_api's */
 const char *kernel_api(const char *path); /* "vulkan" or "opencl" by the file's ending, or NULL */
+/* A case's operands without contents, outputs that share an input's memory as the case says. To be freed after a failure too. */
+typedef struct case_operands { int count; ssa_tensor t[SSA_MAX_OPERANDS], owned[SSA_MAX_OPERANDS]; } case_operands;
+ssa_status case_operands_create(ssa_context *ctx, const verify_case *c, ssa_dtype act, case_operands *out);
+void       case_operands_free(ssa_context *ctx, case_operands *o);
 /* Names the kernels that a case launches (a dry lowering on operands without contents). */
 ssa_status kernels_of_case(ssa_context *ctx, const verify_case *c, ssa_dtype act, void (*each)(void *user, const char *kernel), void *user);
 /* Prints every kernel of a device with the operations that launch it, a line each; device "auto": vulkan, or else opencl. */

@@ -1,5 +1,6 @@
 /* Kernel variants: what a device can be made to run besides what it chooses by itself. Ways of running the whole device are lines here;
  * the variants of single kernels come from the library's own list (ssa_variants), each is forced in turn. */
+#include "clock.h"
 #include "session.h"
 #include <regex.h>
 #include <stdlib.h>
@@ -174,7 +175,7 @@ ssa_status session_variants(session *s, const char *device, session_run run, ssa
     for (int i = 0; !status && i < lines->count; i++) {
         const variant *v = &lines->at[i];
         if (!wanted(s, v) || session_interrupted(s) || !has_cases(s, v)) continue;
-        if (deadline > 0) s->deadline = session_now() + (deadline - session_now()) * weight_of(v) / left;
+        if (deadline > 0) s->deadline = clock_now() + (deadline - clock_now()) * weight_of(v) / left;
         left -= weight_of(v);
         if (!strcmp(v->name, "widened") && !storage16)
             session_note(s, "device", "16-bit storage", "storage16", VERIFY_UNSUPPORTED,

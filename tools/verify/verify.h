@@ -9,6 +9,7 @@
  *   job.c      a case's shapes and memory
  *   compare.c  the error measures, their limits, and the written exceptions
  *   ops.c      runs a case on the CPU and on the device, twice, and reports rows
+ *   compile.c  every variant through the compiler, without running any
  *   wide.c     the same case once more in f64: how far from the truth device and CPU are
  *   exact.c    inputs for which every partial sum is representable: bit-identical results
  *   stress.c   cases drawn at random

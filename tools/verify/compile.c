@@ -1,14 +1,12 @@
 /* ssa verify compile: every kernel variant that the cases ask for through the device's compiler, without running any. Spilled
  * registers, and arrays that the compiler keeps in memory, are failures unless an exceptions file names them with a reason. */
-#include "command.h"
-#include "verify/reasons.h"
-#include "progress.h"
-#include "verify/report_file.h"
-#include <cjson/cJSON.h>
+#include "compile.h"
+#include "clock.h"
+#include "report_file.h"
+#include "session.h"
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* -- exceptions -------------------------------------------------------------------------------------------------------------- */
 
@@ -62,6 +60,7 @@ typedef struct compile_run {
     cJSON       *rows, *cases;
     reason_list  reasons; /* why cases cannot be lowered, each printed once */
     bool         quiet;
+    void       (*activity)(void *user, bool detail, const char *what);
     int          variants, failed, excepted, unsupported, failed_cases, skipped_cases;
     double       seconds; /* in the driver's compiler */
 } compile_run;
@@ -98,32 +97,17 @@ static ssa_status add_large(verify_case_list *list, ssa_error *err) {
     return verify_case_add(list, SSA_EMBEDDING_BWD, "R=8192 V=128256 C=2048", &(ssa_attrs){0}, VERIFY_SAME_DTYPE, err);
 }
 
-/* Operands without contents: on a device that only compiles they are numbers. */
+/* On a device that only compiles, operands are numbers. */
 static ssa_status lower_case(ssa_context *ctx, const verify_case *c, ssa_dtype act) {
-    ssa_op_info    info;
-    verify_operand o;
-    ssa_tensor     t[SSA_MAX_OPERANDS] = {{0}};
-    ssa_status     s = SSA_OK;
-    ssa_op_describe(c->op, &info);
-    for (int i = 0; i < info.count && !s; i++) {
-        int alias = -1;
-        for (int k = 0; k < 2; k++)
-            if (c->alias[k][0] == i && i) alias = c->alias[k][1];
-        verify_shape_of(c, &info.operand[i], i, &o);
-        if (alias >= 0) t[i] = t[alias];
-        else s = ssa_tensor_create(ctx, verify_dtype_of(c, &info.operand[i], act), o.rank, o.shape, &t[i]);
-    }
-    if (!s) s = ssa_run(ctx, c->op, info.count, t, &c->attr);
-    for (int i = 0; i < info.count; i++) {
-        bool first = true;
-        for (int k = 0; k < i; k++) first &= t[k].buffer != t[i].buffer;
-        if (first) ssa_tensor_free(ctx, &(ssa_tensor){.buffer = t[i].buffer});
-    }
+    case_operands o;
+    ssa_status    s = case_operands_create(ctx, c, act, &o);
+    if (!s) s = ssa_run(ctx, c->op, o.count, o.t, &c->attr);
+    case_operands_free(ctx, &o);
     return s;
 }
 
 static ssa_status walk(compile_run *r, const char *filter, double budget, ssa_error *err) {
-    const time_t     started = time(NULL);
+    const double     started = clock_now();
     static const ssa_dtype dtypes[] = {SSA_F32, SSA_F16, SSA_BF16};
     verify_case_list       list;
     regex_t                pattern;
@@ -137,11 +121,15 @@ static ssa_status walk(compile_run *r, const char *filter, double budget, ssa_er
             const verify_case *c = &list.at[i];
             snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(dtypes[d]), c->text);
             if (!verify_dtype_applies(c, dtypes[d]) || (filter && regexec(&pattern, name, 0, NULL, 0))) continue;
-            if (budget > 0 && difftime(time(NULL), started) > budget) {
+            if (budget > 0 && clock_now() - started > budget) {
                 r->skipped_cases++;
                 continue;
             }
-            progress_phase("%s, case %d of %d", name, i + 1, list.count);
+            if (r->activity) {
+                char phase[320];
+                snprintf(phase, sizeof phase, "%s, case %d of %d", name, i + 1, list.count);
+                r->activity(NULL, false, phase);
+            }
             ssa_status one = lower_case(r->ctx, c, dtypes[d]);
             if (!one) continue;
             bool unsupported = one == SSA_ERR_UNSUPPORTED;
@@ -243,46 +231,21 @@ static ssa_status write_json(compile_run *r, const char *path, ssa_error *err) {
     return s;
 }
 
-int verify_compile(int argc, char **argv) {
-    ssa_error   err = {0};
-    const char *device = "vulkan", *json = NULL, *filter = NULL, *listed = NULL;
-    double      budget = 0;
-    compile_run r = {0};
-    const flag  flags[] = {{"--device", FLAG_STRING, &device, 0, 0, "vulkan, vulkan:N (default vulkan)"},
-                           {"--filter", FLAG_STRING, &filter, 0, 0, "regular expression over \"op dtype case\""},
-                           {"--exceptions", FLAG_FILE, &listed, 0, 0, "file of lines PATTERN -- REASON: what may spill"},
-                           {"--json", FLAG_FILE, &json, 0, 0, "file to write everything to"},
-                           {"--seconds", FLAG_DOUBLE, &budget, 0, 1e6, "time budget: cases beyond it are skipped (default 0: none)"},
-                           {"--quiet", FLAG_BOOL, &r.quiet, 0, 0, "only variants that are not ok"}};
-    const char *usage = "verify compile [--device vulkan:N] [--filter REGEX] [--exceptions FILE] [--json FILE] [--seconds N] [--quiet]";
-    ssa_status  s = flags_parse(argc, argv, usage, flags, sizeof flags / sizeof *flags, NULL, NULL, &err);
-    if (!s && listed) s = read_exceptions(listed, &r.exceptions, &err);
-    if (!s) {
-        progress_opening();
-        s = ssa_open(device, &(ssa_open_options){.compile_only = true, .activity = progress_activity}, &r.ctx, &err);
-        if (s) {
-            complain(&err);
-            free_exceptions(&r.exceptions);
-            return ssa_exit_status(s);
-        }
-        printf("%s (%s)\n", ssa_context_device(r.ctx), ssa_context_description(r.ctx));
-        progress_begin("lowering");
-        r.rows = cJSON_CreateArray();
-        r.cases = cJSON_CreateArray();
-        s = walk(&r, filter, budget, &err);
-        if (!s && (s = ssa_compile_report(r.ctx, report, &r))) err = *ssa_context_error(r.ctx);
-        if (!s && json) s = write_json(&r, json, &err);
-        if (!s)
-            printf("%d variants, %d failed, %d excepted; %d cases failed, %d unsupported, %d skipped; %.1f s in the driver's compiler\n", r.variants,
-                   r.failed, r.excepted, r.failed_cases, r.unsupported, r.skipped_cases, r.seconds);
-        if (!s && !r.failed && !r.failed_cases && r.variants == r.excepted)
-            s = ssa_fail(&err, SSA_ERR_UNSUPPORTED, "nothing was verified on %s: no variant is ok", ssa_context_device(r.ctx));
-        reasons_clear(&r.reasons);
-        cJSON_Delete(r.rows);
-        cJSON_Delete(r.cases);
-        ssa_close(r.ctx);
-    }
+ssa_status mode_compile(ssa_context *ctx, const compile_options *o, bool *failed, ssa_error *err) {
+    compile_run r = {.ctx = ctx, .quiet = o->quiet, .activity = o->activity, .rows = cJSON_CreateArray(), .cases = cJSON_CreateArray()};
+    ssa_status  s = o->exceptions ? read_exceptions(o->exceptions, &r.exceptions, err) : SSA_OK;
+    if (!s) s = walk(&r, o->filter, o->seconds, err);
+    if (!s && (s = ssa_compile_report(ctx, report, &r))) ssa_fail(err, s, "%s", ssa_context_error(ctx)->text);
+    if (!s && o->json) s = write_json(&r, o->json, err);
+    if (!s)
+        printf("%d variants, %d failed, %d excepted; %d cases failed, %d unsupported, %d skipped; %.1f s in the driver's compiler\n", r.variants,
+               r.failed, r.excepted, r.failed_cases, r.unsupported, r.skipped_cases, r.seconds);
+    *failed = r.failed || r.failed_cases;
+    if (!s && !*failed && r.variants == r.excepted)
+        s = ssa_fail(err, SSA_ERR_UNSUPPORTED, "nothing was verified on %s: no variant is ok", ssa_context_device(ctx));
+    reasons_clear(&r.reasons);
+    cJSON_Delete(r.rows);
+    cJSON_Delete(r.cases);
     free_exceptions(&r.exceptions);
-    if (s) return complain(&err);
-    return r.failed || r.failed_cases ? 1 : 0;
+    return s;
 }
