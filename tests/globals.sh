@@ -3,7 +3,7 @@
 # usage: globals.sh libssa_inside.a
 library=$1
 allowed='loader.c once, loader.c lock, loader.c loader_result (libvulkan, found once), compile.c once, compile.c lock, compile.c table (shaderc, found once),
- embed.c lock, embed.c kept (kernel sources of SSA_SHADERS)'
+ embed.c lock, embed.c kept (kernel sources of SSA_KERNEL_DIR)'
 writable=$(objdump -t "$library" | awk '
     /file format/ { file = $1; sub(/:$/, "", file); sub(/\.o$/, "", file) }
     $NF !~ /^\./ && / O \.(bss|data|tbss|tdata|common)/ && !/data\.rel\.ro/ { if (file != "volk.c") print file, $NF }' | sort -u) # volk.c: the loader's entry points

@@ -123,6 +123,9 @@ ssa_test(compile_opencl ${CMAKE_SOURCE_DIR}/tests/compile_opencl.sh $<TARGET_FIL
 # Comments, bindings, parameters and shared memory of every kernel and its twin agree.
 ssa_test(contracts ${CMAKE_SOURCE_DIR}/tests/contracts.sh $<TARGET_FILE:list_variants>)
 
+# What documents name is there; includes keep to who may call whom.
+ssa_test(documents ${CMAKE_SOURCE_DIR}/tests/documents.sh $<TARGET_FILE:ssa_command>)
+
 # The command, as a user meets it.
 ssa_test(cli ${CMAKE_SOURCE_DIR}/tests/cli.sh $<TARGET_FILE:ssa_command>)
 ssa_test(files ${CMAKE_SOURCE_DIR}/tests/files.sh $<TARGET_FILE:ssa_command>)

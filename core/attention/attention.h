@@ -3,7 +3,7 @@
  *
  * Letters as in ssa/ops.def: B batch, T tokens, Q query heads, H KV heads, D head_dim, N blocks, K slots, S selection heads.
  *
- * To add a system: its file here, its row in attention.c, its word in core/io/config.c. */
+ * To add a system: its file here, its row in attention.c, its name in the enum of ssa/config.h. */
 #ifndef SSA_ATTENTION_H
 #define SSA_ATTENTION_H
 
@@ -43,7 +43,7 @@ typedef struct attention_grads {
 typedef struct attention attention;
 
 typedef struct attention_system {
-    const char        *name;      /* config.json's ssa_attention, `--attention` */
+    const char        *name;
     const char *const *losses;    /* names of its loss terms, up to NULL */
     bool (*trains)(const ssa_model_config *c, ssa_stream main); /* whether training ever sends this stream on */
     bool (*aligns)(const ssa_model_config *c);                  /* whether training computes both streams */
