@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Can `ssa verify` fail? Five errors as people make them, each planted in one kernel; each must be found by name.
+# Can `ssa verify` fail? Errors as people make them, each planted in one kernel; each must be found by name.
 # usage: tests/planted.sh SSA      on lavapipe (77 without it), and the missing barrier under oclgrind too, where that is there
 set -u
 ssa=$1
@@ -48,7 +48,7 @@ verify() { echo "$ssa verify $1 --device vulkan --quick --dtype f32 --filter ^$2
     plant shaders reduce.glsl 's/^( +)barrier\(\);$/\1/'
     found "missing barrier" '^FAILED ops sum .* (NaN|first bad|other bits)' $(verify ops sum)
     plant shaders reduce.glsl '22s/barrier\(\);//'
-    found "missing barrier that shows in one order of the lanes" '^FAILED ops lm_loss .* first bad' env SSA_LANES=reversed $(verify ops 'lm_loss f32')
+    found "missing barrier that shows in one order of the lanes" '^FAILED ops lm_loss .* first bad' env SSA_LANES=reversed $(verify ops 'lm_loss.f32')
     plant shaders attn_full.comp 's/where_upto\(key0 \+ 4u \* CX \+ j, t,/where_upto(key0 + 4u * CX + j, t + 1u,/'
     found "wrong causal edge" '^FAILED ops attn_full .* first bad' $(verify ops attn_full)
     plant shaders attn_sparse_bwd_dq.comp 's/p\.scale \* acc\[i\]/acc[i]/'

@@ -3,7 +3,7 @@
  *
  * Letters as in ssa/ops.def: B batch, T tokens, Q query heads, H KV heads, D head_dim, N blocks, K slots, S selection heads.
  *
- * To add a system: its file here, its row in attention.c, its name in the enum of ssa/config.h. */
+ * To add a system: its file here, its row in attention.c, its name in ssa/config.h, core/io/config_keys.c and core/train/options.c. */
 #ifndef SSA_ATTENTION_H
 #define SSA_ATTENTION_H
 
