@@ -4,6 +4,7 @@
  *   SSA_TEST_DEVICE=cpu|vulkan|vulkan:1|opencl   the device (default vulkan); not there: exit 77, which ctest shows as skipped
  *   SSA_TEST_VALIDATE=1                          Khronos validation on; a single message fails the test
  *   CK_RUN_CASE=rmsnorm                          one operation
+ *   SSA_TEST_SLOW=1                              not the cases that are there for their size
  *   SSA_TEST_FULL=1                              the larger cases too */
 #include "context.h"
 #include "suite.h"
@@ -38,7 +39,7 @@ static void count(void *user, const verify_row *row) {
 
 static verify_options only(const char *op, char *filter, size_t size) {
     snprintf(filter, size, "^%s ", op);
-    return (verify_options){.filter = filter, .full = wanted("SSA_TEST_FULL"), .seed = 1};
+    return (verify_options){.filter = filter, .full = wanted("SSA_TEST_FULL"), .small = wanted("SSA_TEST_SLOW"), .seed = 1};
 }
 
 static void conformance(ssa_op op) {

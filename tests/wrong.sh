@@ -14,12 +14,11 @@ driver() { # DEVICE OUR-KERNELS FILES-ENDING ENVIRONMENT...
         expect 1 "FAILED kernel .* at \[[0-9,]*\]: " \
             env "$@" "$ssa" verify kernel "$file" --as "$kernel" --device "$device" --dtype f32 --first --filter "$cases"
     done
-    for kernel in adamw select_topk; do
-        expect 0 ' 0 failed' env "$@" "$ssa" verify kernel "$ours/$kernel.$ending" --as $kernel --device "$device" --dtype f32 --filter "$cases"
-    done
+    expect 0 '^[1-9][0-9]* ok, 0 failed' env "$@" "$ssa" verify kernel "$ours/adamw.$ending" --as adamw --device "$device" --dtype f32 --filter "$cases"
 }
-lavapipe=$(ls /usr/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -1)
-pocl=/etc/OpenCL/vendors/pocl.icd
-if [ -n "$lavapipe" ]; then driver vulkan shaders comp VK_DRIVER_FILES="$lavapipe" VK_ICD_FILENAMES="$lavapipe"; else skip "lavapipe is not here"; fi
-if [ -e $pocl ]; then driver opencl opencl cl OCL_ICD_VENDORS=$pocl; else skip "PoCL is not here"; fi
+for icd in /usr/share/vulkan/icd.d/lvp_icd*.json; do
+    if [ -e "$icd" ]; then driver vulkan shaders comp VK_DRIVER_FILES="$icd" VK_ICD_FILENAMES="$icd"; else skip "lavapipe is not here"; fi
+done
+icd=/etc/OpenCL/vendors/pocl.icd
+if [ -e $icd ]; then driver opencl opencl cl OCL_ICD_VENDORS=$icd; else skip "PoCL is not here"; fi
 summary

@@ -204,7 +204,7 @@ ssa_status verify_runner_case(verify_runner *r, const verify_case *c, ssa_dtype 
     char name[256];
     snprintf(name, sizeof name, "%s %s %s", ssa_op_name(c->op), ssa_dtype_name(act), c->text);
     if (r->options.stop && *r->options.stop) return SSA_OK;
-    if ((c->full && !r->options.full) || !verify_dtype_applies(c, act)) return SSA_OK;
+    if ((c->full && !r->options.full) || (c->f32 && r->options.small) || !verify_dtype_applies(c, act)) return SSA_OK;
     if (r->filtered && regexec(&r->filter, name, 0, NULL, 0)) return SSA_OK;
     if (r->only_ops && regexec(&r->ops, ssa_op_name(c->op), 0, NULL, 0)) return SSA_OK;
     ssa_status s = verify_job_init(r, &job, c, act, number);

@@ -50,6 +50,7 @@ typedef void (*verify_callback)(void *user, const verify_row *row);
 typedef struct verify_options {
     const char *filter;  /* extended regular expression over "op dtype case"; NULL: everything */
     bool        full;    /* the larger cases too */
+    bool        small;   /* not those that are there for their size: on drivers on which they take minutes */
     unsigned    dtypes;  /* bits 1 << SSA_F32 ...; 0: f32, f16, bf16 */
     uint64_t    seed;
     double      seconds; /* time budget; cases beyond it are reported as skipped; 0: none */
@@ -103,7 +104,7 @@ typedef struct verify_case {
     bool        full;        /* not in the quick set */
     int         other;       /* dtype of the `b` or `x` operand */
     bool        rank2;       /* matmul without a batch dimension */
-    bool        f32;         /* tried in f32 alone: it is there for its size */
+    bool        f32;         /* there for its size, in f32 alone */
     int         bad;         /* DATA_NOT_FINITE: number of the operand */
     double      bad_value;
     signed char alias[2][2]; /* output (operand number) that shares memory with an input; 0,0: none */
