@@ -99,7 +99,8 @@ class Lane:
         if edit.kind == "barrier":
             return  # the storage types and the larger sizes pass the same barriers
         if own:
-            yield "kernel", kernel, {}, ()
+            for dtype in ("bf16", "f16"):
+                yield f"kernel {dtype}", kernel + ["--dtype", dtype], {}, ()
             yield "full", ops + ["--dtype", "f32", "--full"], here, ()
         else:
             yield "exact", ["verify", "exact", *ops[2:], "--dtype", "f32"], here, ()
