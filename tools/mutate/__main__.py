@@ -151,7 +151,7 @@ def summary(table, o, found, arguments):
     words = [f"{killed} of {killed + survived} that are not equivalent are killed: {100 * share:.1f} % (wanted: {100 * WANTED:.0f} %). "
              f"{c.get(trial.INVALID, 0)} more did not compile. {files} files.",
              f"Seed {o.seed}; {'; '.join(f'{x.language}: {x.description}' for x in found)}; {datetime.date.today()}; {time.time() - table.started:.0f} s; "
-             f"`python3 tools/mutate{' ' if arguments else ''}{' '.join(arguments)}`."]
+             f"`{' '.join(['python3 tools/mutate', *arguments])}`."]
     left = [f"- {r['file']}:{r['line']} {r['class']}: {r['edit']}" for r in table.rows if r["verdict"] in (trial.SURVIVED, "listed wrongly")]
     return "\n".join(out + [""] + words + (["", "Survivors:", ""] + left if left else [])) + "\n", enough(killed, survived) and not wrong
 
@@ -204,7 +204,7 @@ def main():
                     for p in places]
             for j in jobs:
                 j.result()
-        text, well = summary(table, o, found, sys.argv[1:])
+        text, well = summary(table, o, found, [a for a in sys.argv[1:] if a not in ("--out", o.out, "--ssa", o.ssa)])
         print(text, end="")
         if o.out:
             with open(f"{o.out}/mutants.md", "w") as f:
