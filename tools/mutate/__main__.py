@@ -10,7 +10,8 @@ usage: python3 tools/mutate [options]            in the source folder
   --only ID,...     those edits alone; --file PATH,... those files; --class NAME,... those classes
   --list            prints the edits that would be tried
   --check           compares the bits of the edits that are listed as equivalent with the original's, on odd, large and adversarial inputs
-  --out FOLDER      writes mutants.md (the table), mutants.json and mutants.log there
+  --out FOLDER      writes mutants.md (the table) and mutants.log there, a line an edit
+  --resume          with --out: what its mutants.log tells is not tried again
 An edit that does not compile does not count; the next of its file and class stands in. A survivor is a hole in verify, unless
 tools/mutate/equivalent says why it computes the same: `ID FILE: argument`, a line each. An id that no edit has is an error, and so is,
 with --check, one whose bits differ from the original's. Exit status: 0 if at least 95 % of the others are killed (or all but one), 1 if not, 2 bad input, 77 nothing to run on.
@@ -47,7 +48,7 @@ def enough(killed, survived):
 def options():
     p = argparse.ArgumentParser(add_help=False)
     p.add_argument("--help", "-h", action="store_true")
-    for name in ("list", "check"):
+    for name in ("list", "check", "resume"):
         p.add_argument(f"--{name}", action="store_true")
     for name in ("only", "file", "class", "out"):
         p.add_argument(f"--{name}", default="")
@@ -95,21 +96,20 @@ def lanes(o, work):
 
 
 class Table:
-    """What became of the edits, told as it happens."""
+    """What became of the edits, told as it happens; log: a file of lines of JSON, or None. earlier: rows of a run that was cut off."""
 
-    def __init__(self, log):
-        self.rows, self.log, self.lock, self.started = [], log, threading.Lock(), time.time()
+    def __init__(self, log, earlier):
+        self.rows, self.log, self.earlier, self.lock, self.started = [], log, earlier, threading.Lock(), time.time()
 
-    def add(self, lane, edit, verdict, rung, why, seconds):
-        row = {"id": edit.id, "language": lane.language, "file": edit.file, "line": edit.line, "class": edit.kind, "edit": edit.words, "verdict": verdict,
-               "rung": rung, "why": why, "seconds": round(seconds, 1)}
+    def add(self, edit, verdict, rung, why, seconds):
+        row = {"verdict": verdict, "id": edit.id, "file": edit.file, "line": edit.line, "class": edit.kind, "edit": edit.words, "rung": rung,
+               "seconds": round(seconds, 1), "why": why}
         line = f"{verdict:16} {edit.id} {edit.file}:{edit.line} {edit.kind}: {edit.words} [{rung}, {seconds:.1f} s]{': ' if why else ''}{why}"
         with self.lock:
             self.rows.append(row)
             print(line if len(line) < 260 else line[:257] + "...", flush=True)
             if self.log:
-                self.log.write(line + "\n")
-                self.log.flush()
+                print(json.dumps(row), file=self.log, flush=True)
 
 
 def try_place(lane, place, table, same):
@@ -117,8 +117,16 @@ def try_place(lane, place, table, same):
     edit, others = place
     while edit:
         start = time.time()
+        old = table.earlier.get(edit.id)
+        if old:
+            table.add(edit, old["verdict"], old["rung"], old["why"], old["seconds"])
+            if old["verdict"] != trial.INVALID:
+                return
+            with table.lock:
+                edit = others.pop(0) if others else None
+            continue
         verdict, rung, why = ("equivalent", "not tried", same[edit.id]) if edit.id in same else lane.attempt(edit)
-        table.add(lane, edit, verdict, rung, why, time.time() - start)
+        table.add(edit, verdict, rung, why, time.time() - start)
         if verdict != trial.INVALID:
             return
         with table.lock:
@@ -128,7 +136,7 @@ def try_place(lane, place, table, same):
 def check_place(lane, edit, table, same):
     start = time.time()
     where = lane.differs(edit)
-    table.add(lane, edit, "listed wrongly" if where else "equivalent", "bits", f"other bits: {where}" if where else same[edit.id], time.time() - start)
+    table.add(edit, "listed wrongly" if where else "equivalent", "bits", f"other bits: {where}" if where else same[edit.id], time.time() - start)
 
 
 def summary(table, o, found, arguments):
@@ -150,7 +158,7 @@ def summary(table, o, found, arguments):
     files = len({r["file"] for r in table.rows})
     words = [f"{killed} of {killed + survived} that are not equivalent are killed: {100 * share:.1f} % (wanted: {100 * WANTED:.0f} %). "
              f"{c.get(trial.INVALID, 0)} more did not compile. {files} files.",
-             f"Seed {o.seed}; {'; '.join(f'{x.language}: {x.description}' for x in found)}; {datetime.date.today()}; {time.time() - table.started:.0f} s; "
+             f"Seed {o.seed}; {'; '.join(f'{x.language}: {x.description}' for x in found)}; {datetime.date.today()}; {sum(r['seconds'] for r in table.rows):.0f} s of trials, {o.jobs} at once; "
              f"`{' '.join(['python3 tools/mutate', *arguments])}`."]
     left = [f"- {r['file']}:{r['line']} {r['class']}: {r['edit']}" for r in table.rows if r["verdict"] in (trial.SURVIVED, "listed wrongly")]
     return "\n".join(out + [""] + words + (["", "Survivors:", ""] + left if left else [])) + "\n", enough(killed, survived) and not wrong
@@ -195,22 +203,24 @@ def main():
                 if bad:
                     print(f"mutate: the kernels fail without an edit: {bad}", file=sys.stderr)
                     return 1
+        earlier = {}
         if o.out:
             os.makedirs(o.out, exist_ok=True)
+            if o.resume and os.path.exists(f"{o.out}/mutants.log"):
+                with open(f"{o.out}/mutants.log") as f:
+                    earlier = {r["id"]: r for r in map(json.loads, f)}
             log = open(f"{o.out}/mutants.log", "w")
-        table = Table(log)
+        table = Table(log, earlier)
         with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
             jobs = [pool.submit(check_place, lane_of[p[0].file], p[0], table, same) if o.check else pool.submit(try_place, lane_of[p[0].file], p, table, same)
                     for p in places]
             for j in jobs:
                 j.result()
-        text, well = summary(table, o, found, [a for a in sys.argv[1:] if a not in ("--out", o.out, "--ssa", o.ssa)])
+        text, well = summary(table, o, found, [a for a in sys.argv[1:] if a not in ("--out", o.out, "--ssa", o.ssa, "--resume")])
         print(text, end="")
         if o.out:
             with open(f"{o.out}/mutants.md", "w") as f:
                 f.write("# Mutants: would `ssa verify` notice?\n\n" + text)
-            with open(f"{o.out}/mutants.json", "w") as f:
-                json.dump({"seed": o.seed, "rows": table.rows}, f, indent=1)
         if o.check:
             return any(r["verdict"] != "equivalent" for r in table.rows)
         return 0 if well else 1
