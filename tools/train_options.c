@@ -169,9 +169,10 @@ static ssa_status resolve(ssa_settings *s, train_command *c, ssa_error *err) {
 }
 
 ssa_status train_options(int argc, char **argv, train_command *out, ssa_error *err) {
+    static ssa_settings *s; /* --help leaves from inside: what it leaves behind stays in sight of a leak checker */
     memset(out, 0, sizeof *out);
-    ssa_settings *s = ssa_settings_new();
-    ssa_status    status = s ? take_flags(argc, argv, s, err) : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for options");
+    s = ssa_settings_new();
+    ssa_status status = s ? take_flags(argc, argv, s, err) : ssa_fail(err, SSA_ERR_MEMORY, "out of memory for options");
     if (!status) status = resolve(s, out, err);
     ssa_settings_free(s);
     return status;
