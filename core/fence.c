@@ -62,10 +62,14 @@ bool fence_run(void (*work)(void *memory), void *memory, size_t bytes, int secon
 }
 
 bool fence_alone(void) {
+#ifdef __SANITIZE_ADDRESS__
+    return false; /* the leak checker would end the child for what drivers leave behind when they are unloaded */
+#else
     DIR *tasks = opendir("/proc/self/task");
     int  n = 0;
     if (!tasks) return false;
     for (struct dirent *d; (d = readdir(tasks));) n += d->d_name[0] != '.';
     closedir(tasks);
     return n == 1;
+#endif
 }
