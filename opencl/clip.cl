@@ -1,4 +1,4 @@
-// clip: clip_out[0] = norm = sqrt(sumsq); clip_out[1] = 1 if norm <= max_norm or max_norm is 0, else max_norm / (norm + 1e-6f);
+// clip: clip_out[0] = norm = sqrt(sumsq); clip_out[1] = 1 if norm <= max_norm or max_norm is 0, else max_norm / (norm + 1e-6);
 // -1 where the norm is not finite, which is told by its bits: compilers assume that floats are finite.
 //   0 sumsq [1] in, f32   1 clip_out [2] out, f32
 //   push: max_norm
